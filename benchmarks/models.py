@@ -1,0 +1,126 @@
+"""The models that are measured, the requests for them, and the answers to expect."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from maas_server._stubs.maas.v1 import predict_pb2, tensor_pb2
+from maas_server.client import Client
+
+Array = npt.NDArray[Any]
+
+OPSET, IR_VERSION, SEED = 17, 8, 7
+IMAGE_SHAPE = (3, 224, 224)
+# Largest size that the figures in a receipt can take: they are varints, and so differ from answer to answer.
+_RECEIPT_SLACK = 40
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model in a repository, with one input row and its answer as numpy computes it."""
+
+    name: str
+    path: Path
+    row: Array
+    answer: Array
+
+    def request(self, request_id: str = "") -> predict_pb2.PredictRequest:
+        """Return a request of one row of floats."""
+        return _request(self.name, request_id, self.row, tensor_pb2.FP32)
+
+    def int8_request(self) -> predict_pb2.PredictRequest:
+        """Return the same row, quantized per tensor."""
+        scale = float(np.abs(self.row).max()) / 127
+        request = _request(self.name, "", np.round(self.row / scale).astype(np.int8), tensor_pb2.INT8)
+        request.inputs[0].quantization.scales.append(scale)
+        return request
+
+    def reply_bytes(self, request: predict_pb2.PredictRequest) -> tuple[int, int]:
+        """Return the fewest and the most bytes of a good answer to `request`."""
+        output = tensor_pb2.Tensor(
+            name="y", datatype=tensor_pb2.FP32, shape=self.answer.shape, data=self.answer.astype(np.float32).tobytes()
+        )
+        response = predict_pb2.PredictResponse(id=request.id, model=self.name, version=1, outputs=[output])
+        return response.ByteSize(), response.ByteSize() + _RECEIPT_SLACK
+
+    def check(self, target: str, **options: Any) -> None:
+        """Ask with our client, and compare the answer with numpy's.
+
+        Raises:
+            AssertionError: they differ.
+        """
+        tolerance = 0.02 if options else 1e-4
+        with Client(target) as client:
+            prediction = client.predict(self.name, {"x": self.row}, **options)
+        np.testing.assert_allclose(prediction["y"], self.answer, rtol=tolerance, atol=tolerance)
+
+
+def tiny(repository: Path) -> Model:
+    """16 floats in, 16 out: almost nothing to compute."""
+    return _dense(repository, "tiny", [16, 16])
+
+
+def mlp(repository: Path) -> Model:
+    """784-1024-1024-10, 7.5 MB of weights."""
+    return _dense(repository, "mlp", [784, 1024, 1024, 10])
+
+
+def image(repository: Path) -> Model:
+    """Mean of each channel of an image: large in, three floats out, so that moving the bytes is what costs."""
+    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=0)
+    path = _save(repository, "image", [node], IMAGE_SHAPE, [3], {})
+    row = np.random.default_rng(SEED).standard_normal((1, *IMAGE_SHAPE)).astype(np.float32)
+    return Model("image", path, row, row.mean(axis=(2, 3)))
+
+
+def _dense(repository: Path, name: str, widths: Sequence[int]) -> Model:
+    random = np.random.default_rng(SEED)
+    row = random.random((1, widths[0])).astype(np.float32)
+    weights: dict[str, Array] = {}
+    nodes, value, answer = [], "x", row
+    layers = list(itertools.pairwise(widths))
+    for index, (rows, columns) in enumerate(layers):
+        weight = (random.standard_normal((rows, columns)) / rows**0.5).astype(np.float32)
+        weights[f"w{index}"] = weight
+        activated = "y" if index == len(layers) - 1 else f"activated{index}"
+        nodes.append(helper.make_node("MatMul", [value, f"w{index}"], [f"product{index}"]))
+        nodes.append(helper.make_node("Relu", [f"product{index}"], [activated]))
+        value, answer = activated, np.maximum(answer @ weight, 0)
+    path = _save(repository, name, nodes, widths[:1], widths[-1:], weights)
+    return Model(name, path, row, answer)
+
+
+def _save(
+    repository: Path,
+    name: str,
+    nodes: Sequence[onnx.NodeProto],
+    row_in: Sequence[int],
+    row_out: Sequence[int],
+    weights: Mapping[str, Array],
+) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", *row_in])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", *row_out])],
+        [numpy_helper.from_array(weight, key) for key, weight in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    path = repository / name / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    onnx.save(model, path)
+    return path
+
+
+def _request(model: str, request_id: str, row: Array, datatype: tensor_pb2.DataType) -> predict_pb2.PredictRequest:
+    tensor = tensor_pb2.Tensor(name="x", datatype=datatype, shape=row.shape, data=row.tobytes())
+    return predict_pb2.PredictRequest(id=request_id, model=model, inputs=[tensor])

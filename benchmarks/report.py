@@ -1,0 +1,159 @@
+"""Results: what a scenario returns, the table for people, the lines for history."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import operator
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+HISTORY = Path(__file__).with_name("history")
+_PACKAGES = ("grpcio", "onnxruntime", "numpy", "protobuf", "uvloop", "maas-server")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on a result's ratio, or on its value where the goal is an absolute one."""
+
+    comparison: Literal["<=", ">="]
+    bound: float
+    of: Literal["ratio", "value"] = "ratio"
+
+    def __str__(self) -> str:
+        return f"{self.of} {self.comparison} {self.bound:g}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table."""
+
+    name: str
+    value: float
+    unit: str
+    reference: float
+    reference_name: str
+    goal: Goal
+    ratio: float
+    details: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def met(self) -> bool:
+        """Whether the goal is reached."""
+        compare = operator.le if self.goal.comparison == "<=" else operator.ge
+        return bool(compare(self.ratio if self.goal.of == "ratio" else self.value, self.goal.bound))
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a number depends on beside the code."""
+
+    commit: str
+    cpu: str
+    cores: int
+    kernel: str
+    versions: Mapping[str, str]
+    scheduling_policy: str
+    quick: bool
+
+    @classmethod
+    def observe(cls, scheduling_policy: str, quick: bool) -> Circumstances:
+        """Look at this machine, checkout and environment."""
+        versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+        versions["python"] = platform.python_version()
+        return cls(_commit(), _cpu(), os.cpu_count() or 0, platform.release(), versions, scheduling_policy, quick)
+
+    def header(self) -> str:
+        """Return the lines above the table."""
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(self.versions.items()))
+        load = os.getloadavg()[0]
+        return (
+            f"commit {self.commit}, {self.cpu} ({self.cores} cores), Linux {self.kernel}, load average {load:.2f}\n"
+            f"{versions}\nscheduling policy {self.scheduling_policy}; ratio: median over alternating rounds"
+        )
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return the results as aligned columns."""
+    head = ("scenario", "value", "unit", "reference", "", "ratio", "goal", "met")
+    rows = [
+        (
+            result.name,
+            _number(result.value),
+            result.unit,
+            _number(result.reference),
+            result.reference_name,
+            f"{result.ratio:.3f}",
+            str(result.goal),
+            "yes" if result.met else "NO",
+        )
+        for result in results
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    right = {1, 3, 5}
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (head, *rows)
+    )
+
+
+def append_to_history(result: Result, circumstances: Circumstances) -> Path:
+    """Append one JSON line and return the file it went to."""
+    now = datetime.datetime.now(datetime.UTC)
+    line: dict[str, Any] = {
+        "name": result.name,
+        "value": result.value,
+        "unit": result.unit,
+        "reference": result.reference,
+        "reference_name": result.reference_name,
+        "ratio": result.ratio,
+        "goal": str(result.goal),
+        "met": result.met,
+        "details": dict(result.details),
+        "time": now.isoformat(timespec="seconds"),
+        "commit": circumstances.commit,
+        "cpu": circumstances.cpu,
+        "cores": circumstances.cores,
+        "kernel": circumstances.kernel,
+        "versions": dict(circumstances.versions),
+        "scheduling_policy": circumstances.scheduling_policy,
+        "load_average": os.getloadavg()[0],
+        "quick": circumstances.quick,
+    }
+    HISTORY.mkdir(exist_ok=True)
+    path = HISTORY / f"{now:%Y-%m-%d}-{circumstances.commit}.jsonl"
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return path
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _commit() -> str:
+    """The checked-out commit, marked when files that matter differ from it."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ":/", ":(exclude,top)benchmarks/history")
+    return (git("rev-parse", "--short=12", "--verify", "-q", "HEAD") or "none") + ("-dirty" if changed else "")
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,0 +1,52 @@
+"""One client, one request at a time: what batching and the core add to the latency of a plain server."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import grpc
+
+from benchmarks import models
+from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.methods import PREDICT
+from benchmarks.processes import Server, reference, serve
+from benchmarks.report import Goal, Result
+
+
+def run(bench: Bench) -> Result:
+    """Compare the median latency with that of a handler that calls the session directly."""
+    repository = bench.repository()
+    model = models.tiny(repository)
+    body = model.request().SerializeToString()
+    count = bench.count(2_000)
+
+    with serve(repository) as server, reference("plain", model.path, policy=server.scheduling_policy()) as plain:
+        model.check(server.target)
+        model.check(plain.target)
+        rounds = alternate(
+            bench.rounds,
+            ours=lambda: _median_latency_us(server, body, count),
+            plain=lambda: _median_latency_us(plain, body, count),
+        )
+    return Result(
+        name="lone",
+        value=median(rounds, "ours"),
+        unit="µs, p50",
+        reference=median(rounds, "plain"),
+        reference_name="plain grpc.aio handler",
+        goal=Goal("<=", 1.2),
+        ratio=median_ratio(rounds, "ours", "plain"),
+    )
+
+
+def _median_latency_us(server: Server, body: bytes, count: int) -> float:
+    with grpc.insecure_channel(server.target) as channel:
+        predict: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
+        predict(body, timeout=10)
+        taken = []
+        for _ in range(count):
+            started = time.perf_counter_ns()
+            predict(body)
+            taken.append(time.perf_counter_ns() - started)
+    return statistics.median(taken) / 1e3

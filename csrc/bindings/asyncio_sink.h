@@ -1,0 +1,79 @@
+// The completion sink of the asyncio front: answers become bytes objects, completions a list that the loop drains.
+//
+// Ownership: owns, per request under way (a Call), a reference to its bytes and to its target (a future, or a stream).
+// Both are released when the loop drains the completion.
+// Threads: Reserve() and Complete() from any thread; the rest from the loop's thread, under the GIL. The GIL is never
+// waited for under mu_.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "maas/base/mutex.h"
+#include "maas/exec/completion.h"
+#include "maas/exec/entry.h"
+#include "maas/serving/engine.h"
+
+namespace maas::bindings {
+
+class AsyncioSink final : public CompletionSink {
+ public:
+  AsyncioSink();
+  // REQUIRES: the GIL; no request under way in the core.
+  ~AsyncioSink() override;
+  AsyncioSink(const AsyncioSink&) = delete;
+  AsyncioSink& operator=(const AsyncioSink&) = delete;
+
+  void Reserve(std::span<Buffer> buffers) override;
+  void Complete(std::span<Completion> done) override;
+
+  // Submits one request; its answer goes to `future`. Returns a ticket for Cancel(). Raises CoreError.
+  uint64_t Submit(Engine* engine, const pybind11::bytes& raw, int64_t deadline_ns, const pybind11::object& future);
+  // Submits the requests of one PredictStreamRequest. Returns (accepted, refused, errors): `errors` are encoded answers
+  // to the requests that were refused. Raises CoreError when the message itself does not decode.
+  pybind11::tuple SubmitStream(Engine* engine, const pybind11::bytes& raw, int64_t deadline_ns,
+                               const pybind11::object& stream, uint64_t group);
+  // A ticket whose call is over is ignored.
+  void Cancel(Engine* engine, uint64_t ticket);
+  // The same for all that is under way for a stream.
+  void CancelStream(Engine* engine, const pybind11::object& stream);
+
+  // What completed since the last call: ([future, result, future, result, ...], [(stream, answers, [bytes, ...]), ...]).
+  // A result is the response's bytes, or the tuple of failure.h.
+  pybind11::tuple Drain();
+
+  // Readable when Drain() has something to return.
+  int fd() const { return fd_; }
+
+ private:
+  struct Call {
+    PyObject* raw = nullptr;
+    PyObject* target = nullptr;
+    std::shared_ptr<Entry> entry;
+    uint64_t ticket = 0;  // 0: the slot is free. The slot's index, and a generation above it.
+    bool stream = false;
+  };
+  Call* NewCall(PyObject* raw, PyObject* target, bool stream);
+  void FreeCall(Call* call);
+
+  const int fd_;
+
+  // Guarded by the GIL.
+  std::deque<Call> calls_;  // Addresses stay.
+  std::vector<uint32_t> free_;
+  uint32_t generation_ = 0;
+
+  Mutex mu_;
+  std::vector<Completion> done_ MAAS_GUARDED_BY(mu_);
+  bool signalled_ MAAS_GUARDED_BY(mu_) = false;
+
+  std::vector<Completion> draining_;  // Of Drain(); kept for its capacity.
+};
+
+}  // namespace maas::bindings

@@ -1,0 +1,17 @@
+// Status as Python takes it: a tuple of what maas_server.errors needs.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "maas/base/status.h"
+
+namespace maas::bindings {
+
+// (code, reason, message, ((field, description), ...), retry_after_ns, google.rpc.Status bytes).
+// REQUIRES: the GIL; !status.ok().
+pybind11::tuple ToPython(const Status& status);
+
+// Throws _core.CoreError with that tuple as its arguments. REQUIRES: the GIL.
+[[noreturn]] void Raise(const Status& status);
+
+}  // namespace maas::bindings

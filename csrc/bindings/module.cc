@@ -1,0 +1,11 @@
+// The compiled core as Python sees it: this file only registers.
+#include "bindings/bindings.h"
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Decoding, batching, packing, dequantization and encoding of predictions.";
+  m.attr("__version__") = MAAS_VERSION;
+  maas::bindings::BindErrors(m);
+  maas::bindings::BindVersion(m);
+  maas::bindings::BindInstance(m);
+  maas::bindings::BindCore(m);
+}

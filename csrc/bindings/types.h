@@ -1,0 +1,19 @@
+// Datatypes between the core, their names, and numpy.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "maas/base/datatype.h"
+
+namespace maas::bindings {
+
+// Throws std::invalid_argument for a name that is none.
+DataType ParseDataType(const std::string& name);
+
+// The numpy dtype of an array of `type`: uint16 for BF16, object for BYTES. REQUIRES: the GIL.
+pybind11::dtype NumpyDtype(DataType type);
+
+}  // namespace maas::bindings

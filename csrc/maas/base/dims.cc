@@ -1,0 +1,28 @@
+#include "maas/base/dims.h"
+
+namespace maas {
+
+int64_t ElementCount(std::span<const int64_t> dims) {
+  // A zero anywhere makes the product zero, so negatives are looked for first, over all of them.
+  for (int64_t d : dims) {
+    if (d < 0) return -1;
+  }
+  if (std::find(dims.begin(), dims.end(), 0) != dims.end()) return 0;
+  int64_t n = 1;
+  for (int64_t d : dims) {
+    if (d > kMaxElements / n) return -1;
+    n *= d;
+  }
+  return n;
+}
+
+std::string ToString(std::span<const int64_t> dims) {
+  std::string out = "[";
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (i > 0) out += ',';
+    out += std::to_string(dims[i]);
+  }
+  return out += ']';
+}
+
+}  // namespace maas

@@ -1,0 +1,49 @@
+#include "maas/batching/batch_policy.h"
+
+#include <algorithm>
+
+namespace maas {
+
+GatherMemory AfterGather(GatherMemory memory, int64_t caught) {
+  if (caught > 0) return {};
+  memory.backoff = std::clamp(memory.backoff * 2, 1, kMaxBackoff);
+  memory.skip = memory.backoff;
+  return memory;
+}
+
+GatherMemory AfterBatch(GatherMemory memory) {
+  memory.skip = std::max(memory.skip - 1, 0);
+  return memory;
+}
+
+int64_t GatherWindow(const LoadView& load, const GatherMemory& memory) {
+  if (load.concurrency < 2 || memory.skip > 0) return 0;
+  const double dispatch = static_cast<double>(kDispatchNs);
+  // A run that takes long gathers the next batch by itself, and dispatch is small beside it.
+  if (static_cast<double>(load.run_ns) * kDispatchShare > dispatch) return 0;
+  // So few arrive that dispatching each alone takes no more than its share.
+  if (load.arrivals_per_second * dispatch / 1e9 < kDispatchShare) return 0;
+  const double scarce = std::clamp((load.cpu_share - kGatherFromCpu) / (kGatherFullCpu - kGatherFromCpu), 0.0, 1.0);
+  return static_cast<int64_t>(scarce * static_cast<double>(kGatherNs));
+}
+
+Decision DecideBatch(const BatchOptions& options, const LaneView& lane, const LoadView& load,
+                     const GatherMemory& memory, int64_t gather_began_ns, int64_t now) {
+  const int64_t window = GatherWindow(load, memory);
+  const int64_t gather_until = (gather_began_ns >= 0 ? gather_began_ns : now) + window;
+  if (lane.requests == 0) {
+    // Under load the next request is sure to come: sleep through its arrival and take what is there by then,
+    // instead of being woken by it only to wait for the others.
+    if (gather_until > now) return {Action::kWait, gather_until, load.concurrency, true};
+    return {};
+  }
+  if (lane.rows >= options.max_batch_rows) return {Action::kRun};
+  const int64_t delay_until = lane.oldest_ns + options.max_queue_delay_ns;
+  if (delay_until > now) return {Action::kWait, delay_until, INT64_MAX, false};
+  if (gather_until > now && lane.requests < load.concurrency) {
+    return {Action::kWait, gather_until, load.concurrency, true};
+  }
+  return {Action::kRun};
+}
+
+}  // namespace maas

@@ -1,0 +1,158 @@
+// The bounded queue of one model version: requests in, batches out.
+//
+// Requests wait in lanes, one per shape bucket; a batch is taken from one lane, in order of arrival. An item with
+// more rows than a batch holds is handed out in slices, maybe to several instances at once.
+//
+// Ownership: shares its items with whoever submitted them; never looks at payloads.
+// Threads: every method may be called from any thread. Push() never blocks; Pop() does.
+// Invariants: (1) waiting rows <= max_queue_rows, but for one item larger than that in an empty queue, and for
+// items that Requeue() brought back. (2) After Close(), nothing new enters. (3) Of every pushed item each row is
+// handed out at most once, or the item is reported dead exactly once with no slice of it out.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "maas/base/clock.h"
+#include "maas/base/mutex.h"
+#include "maas/batching/batch_policy.h"
+#include "maas/batching/load_meter.h"
+#include "maas/batching/run_curve.h"
+
+namespace maas {
+
+// What the queue knows of a request; the request derives from it.
+struct QueueItem {
+  virtual ~QueueItem() = default;
+
+  // Set before Push(), constant afterwards.
+  std::string lane_key;
+  int64_t rows = 1;
+  bool solo = false;  // Runs alone and unsplit.
+  int64_t accepted_ns = 0;
+  int64_t deadline_ns = kNever;
+
+ private:
+  friend class BatchQueue;
+  // Guarded by the queue's mutex.
+  int64_t taken_ = 0;       // Rows handed out.
+  int64_t finished_ = 0;    // Rows whose slices came back.
+  int32_t slices_out_ = 0;  // Handed out and not back.
+  bool waiting_ = false;    // In a lane.
+  bool dead_ = false;       // Cancelled or expired: what is left of it is not handed out.
+  bool retry_ = false;      // Came back from a failed batch; runs alone.
+};
+
+struct Slice {
+  std::shared_ptr<QueueItem> item;
+  int64_t begin = 0;
+  int64_t rows = 0;
+};
+
+enum class PushResult : uint8_t { kOk, kFull, kClosed };
+
+class BatchQueue {
+ public:
+  struct Options {
+    BatchOptions batch;
+    int64_t max_queue_rows = 4096;
+    int cpus = 1;                               // That the process may use at once; for LoadMeter.
+    std::function<int64_t()> process_cpu_ns{};  // CPU time of the process; empty: CPU counts as scarce.
+  };
+
+  // `clock` is not owned and outlives this.
+  BatchQueue(Options options, const Clock* clock);
+
+  // kOk: the queue shares *item from now on. Otherwise *item is as it was; kFull: retry later; kClosed: never.
+  // REQUIRES: accepted_ns set and not pushed before.
+  PushResult Push(const std::shared_ptr<QueueItem>& item) MAAS_EXCLUDES(mu_);
+
+  // Blocks until there is a batch or somebody died waiting; false once the queue is closed and empty.
+  // *batch: slices of one lane, at most max_batch_rows rows in all (more only for a solo item). *dead: items
+  // that expired, to be completed by the caller. Both are overwritten; not both are empty when true is returned.
+  bool Pop(std::vector<Slice>* batch, std::vector<std::shared_ptr<QueueItem>>* dead) MAAS_EXCLUDES(mu_);
+
+  // One step of Pop() without the wait: what it would do at `now`.
+  Decision Step(int64_t now, std::vector<Slice>* batch, std::vector<std::shared_ptr<QueueItem>>* dead)
+      MAAS_EXCLUDES(mu_);
+
+  // A slice came back. True for the one call that finds the item whole, or dead with nothing out: that caller
+  // completes it.
+  bool Return(const Slice& slice) MAAS_EXCLUDES(mu_);
+
+  // Puts items that were handed out whole back at the front, each to run alone, because their batch failed and
+  // one of them may be to blame for all. Works on a closed queue.
+  void Requeue(const std::vector<std::shared_ptr<QueueItem>>& items) MAAS_EXCLUDES(mu_);
+  // Whether the item came back once: the next failure is its own.
+  bool IsRetry(const QueueItem& item) MAAS_EXCLUDES(mu_);
+
+  // Whether what was left of it was dropped: cancelled or expired.
+  bool IsDead(const QueueItem& item) MAAS_EXCLUDES(mu_);
+
+  // The caller went away. True: the item left unrun and the caller of Cancel() completes it. False: it is
+  // running or done, and is completed elsewhere.
+  bool Cancel(QueueItem* item) MAAS_EXCLUDES(mu_);
+  // Takes out what has expired by `now`; the caller completes it.
+  void TakeExpired(int64_t now, std::vector<std::shared_ptr<QueueItem>>* dead) MAAS_EXCLUDES(mu_);
+
+  // Nothing new enters; Pop() hands out the rest and then returns false.
+  void Close() MAAS_EXCLUDES(mu_);
+  // Takes out everything that waits; the caller completes it.
+  void TakeAll(std::vector<std::shared_ptr<QueueItem>>* dead) MAAS_EXCLUDES(mu_);
+
+  // A run of `rows` rows took `ns`.
+  void RecordRun(int64_t rows, int64_t ns) MAAS_EXCLUDES(mu_);
+  // How long a new request would wait, as far as T(n) tells. Unit: nanoseconds.
+  int64_t EstimateWait() MAAS_EXCLUDES(mu_);
+  // `n` accepted items were answered.
+  void OnAnswered(int64_t n) MAAS_EXCLUDES(mu_);
+  int64_t waiting_rows() MAAS_EXCLUDES(mu_);
+
+ private:
+  struct Lane {
+    std::deque<std::shared_ptr<QueueItem>> items;
+    int64_t rows = 0;      // Waiting and alive.
+    int64_t requests = 0;  // Waiting and alive.
+  };
+  using Lanes = std::unordered_map<std::string, Lane>;
+
+  Decision StepLocked(int64_t now, std::vector<Slice>* batch, std::vector<std::shared_ptr<QueueItem>>* dead)
+      MAAS_REQUIRES(mu_);
+  // The lane that runs next, with no dead item at its front; end() when nothing waits.
+  Lanes::iterator PickLane(int64_t now, std::vector<std::shared_ptr<QueueItem>>* dead) MAAS_REQUIRES(mu_);
+  void TakeBatch(Lanes::iterator lane, int64_t now, std::vector<Slice>* batch,
+                 std::vector<std::shared_ptr<QueueItem>>* dead) MAAS_REQUIRES(mu_);
+  // Marks what is left of a waiting item as not to be run. True: nothing of it is out.
+  bool Kill(Lane* lane, QueueItem* item) MAAS_REQUIRES(mu_);
+  LoadView Load(int64_t now, int64_t rows) const MAAS_REQUIRES(mu_);
+  // Forgets dead items once they are most of a lane.
+  void Compact() MAAS_REQUIRES(mu_);
+
+  // Constant after construction.
+  const Options options_;
+  const Clock* const clock_;
+
+  Mutex mu_;
+  CondVar wake_;
+  Lanes lanes_ MAAS_GUARDED_BY(mu_);
+  int64_t rows_ MAAS_GUARDED_BY(mu_) = 0;      // Waiting and alive, over all lanes.
+  int64_t requests_ MAAS_GUARDED_BY(mu_) = 0;  // Waiting and alive, over all lanes.
+  int64_t dead_in_lanes_ MAAS_GUARDED_BY(mu_) = 0;
+  int64_t outstanding_ MAAS_GUARDED_BY(mu_) = 0;  // Accepted and not answered.
+  int64_t earliest_deadline_ MAAS_GUARDED_BY(mu_) = kNever;  // Not later than that of anything that waits.
+  int waiters_ MAAS_GUARDED_BY(mu_) = 0;
+  int64_t wake_requests_ MAAS_GUARDED_BY(mu_) = 1;
+  int64_t gather_began_ MAAS_GUARDED_BY(mu_) = -1;  // When a gathering began; -1: none is under way.
+  int64_t gather_from_ MAAS_GUARDED_BY(mu_) = 0;    // Requests that would have run then.
+  GatherMemory memory_ MAAS_GUARDED_BY(mu_);
+  LoadMeter meter_ MAAS_GUARDED_BY(mu_);
+  RunCurve curve_ MAAS_GUARDED_BY(mu_);
+  bool closed_ MAAS_GUARDED_BY(mu_) = false;  // Goes false -> true once.
+};
+
+}  // namespace maas

@@ -1,0 +1,48 @@
+// How answers leave the core: a front gives a sink with each request, and gets exactly one Completion back.
+//
+// A front in Python, one in C++ and a test differ only in their sink.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "maas/base/status.h"
+
+namespace maas {
+
+// Memory that a sink provided. `handle` is the sink's own; a null `data` means that there was none to be had.
+struct Buffer {
+  std::byte* data = nullptr;
+  size_t size = 0;
+  void* handle = nullptr;
+};
+
+struct Completion {
+  void* tag = nullptr;  // As given to Submit.
+  Status status;        // Ok: the answer is in `buffer`, or in that of the same group's first completion.
+  Buffer buffer;        // Filled. Owned by the sink again from here on.
+};
+
+// Threads: all methods may be called from any thread, never under a lock of the core. A sink outlives every
+// request that was submitted with it.
+class CompletionSink {
+ public:
+  virtual ~CompletionSink() = default;
+  // Sets `data` and `handle` of each buffer to memory of `size` bytes. Called once per batch.
+  virtual void Reserve(std::span<Buffer> buffers) = 0;
+  // Takes the completions' buffers. Called once per batch; must not block. After it the core holds nothing that
+  // borrows from the requests' bytes.
+  virtual void Complete(std::span<Completion> done) = 0;
+};
+
+// Where the answer to a request goes.
+struct ReplyTo {
+  CompletionSink* sink = nullptr;  // Not owned.
+  void* tag = nullptr;             // Opaque.
+  // Not 0: the request came over a stream. Answers of one batch with equal `group` and sink share one buffer of
+  // PredictStreamAnswer entries, carried by the first of them. 0: the answer is a PredictResponse of its own.
+  uint64_t group = 0;
+};
+
+}  // namespace maas

@@ -1,0 +1,123 @@
+// One lane of execution of one model version: pulls batches, packs them, hands out the answers.
+//
+// The thread of the runner drives it:
+//   while (instance.Next()) {             // blocks
+//     run the model on instance.plan()
+//     instance.Finish(outputs);           // or Fail(status)
+//     instance.Deliver();
+//   }
+// Finish() only plans and asks the sinks for memory; Deliver() moves the bytes. So a front whose memory is guarded
+// by a lock (Python's) can hold it in the one and not in the other.
+//
+// Ownership: owns the staging buffers and the run plans; shares the version.
+// Threads: one thread at a time. No lock is held while packing, encoding or completing.
+// Valid transitions: idle -Next-> running -Finish|Fail-> answered -Deliver-> idle.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "maas/base/dims.h"
+#include "maas/exec/answer.h"
+#include "maas/exec/entry.h"
+#include "maas/exec/staging.h"
+
+namespace maas {
+
+// The memory of one run. Inputs and outputs in the spec's order.
+struct RunPlan {
+  struct Tensor {
+    Dims dims;
+    std::byte* data = nullptr;  // Null: BYTES, or an output whose shape is not known before the run.
+    size_t bytes = 0;
+  };
+  // Not 0: every run with this key has the same memory and shapes, until the key is forgotten. Unique in the
+  // process.
+  uint64_t key = 0;
+  int64_t rows = 0;
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> outputs;
+};
+
+class Instance {
+ public:
+  explicit Instance(std::shared_ptr<Version> version);
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+
+  // Blocks for the next batch, packs it and returns true; false once the queue is closed and empty.
+  bool Next();
+  // The run that Next() prepared. Valid until the following Next().
+  const RunPlan& plan() const { return *plan_; }
+  // The elements of BYTES input `index`; they borrow from the requests.
+  const std::vector<std::string_view>& strings(size_t index) const { return strings_[index]; }
+  // Keys that will not come back; whatever was kept for them must go before the run. Cleared by Next().
+  const std::vector<uint64_t>& forgotten() const { return forgotten_; }
+
+  // The run is over. `outputs` has one entry per output of the spec; where plan() gave memory, `data` null means
+  // that it was written there. What `outputs` points to must stay until Deliver() returns.
+  void Finish(std::vector<RunOutput> outputs);
+  // The run failed. A batch of several requests is run again one by one, so that only the guilty fail.
+  void Fail(const Status& status);
+  // Encodes and completes the answers.
+  void Deliver();
+
+  const Version& version() const { return *version_; }
+
+ private:
+  struct Reply {
+    size_t slice = 0;
+    size_t answer = 0;  // Into answers_.
+    size_t buffer = 0;  // Into buffers_.
+    size_t offset = 0;  // In the buffer.
+    bool first = false;  // Carries the buffer.
+  };
+  void Prepare();
+  const RunPlan* PlanFor(const Entry& any, int64_t rows);
+  // Makes room in every staging buffer; drops all plans if one moved. False: no memory.
+  bool Reserve(const RunPlan& plan, int64_t rows);
+  void ForgetPlans();
+  Receipt ReceiptOf(const Entry& entry) const;
+  // Reserves the buffers of replies_: one per request, or per group of a stream.
+  void ReserveBuffers();
+  void DeliverWhole();
+  // Files one slice of a split request, and answers the request if it was the last.
+  void DeliverSlice(const Slice& slice, int64_t row);
+  void FailSlice(const Slice& slice, const Status& status);
+  void CompleteSplit(const Slice& slice);
+
+  const std::shared_ptr<Version> version_;
+
+  // Of the instance.
+  std::vector<StagingBuffer> input_staging_;
+  std::vector<StagingBuffer> output_staging_;
+  std::unordered_map<std::string, std::unique_ptr<RunPlan>> plans_;
+  std::vector<uint64_t> forgotten_;
+
+  // Of the present batch.
+  std::vector<Slice> batch_;
+  std::vector<std::shared_ptr<QueueItem>> dead_;
+  RunPlan direct_;  // When requests' own bytes are bound.
+  const RunPlan* plan_ = nullptr;
+  std::vector<std::vector<std::string_view>> strings_;
+  std::vector<RunOutput> outputs_;
+  Status failure_;
+  int64_t closed_ns_ = 0;
+  int64_t started_ns_ = 0;
+  int64_t run_ns_ = 0;
+  int64_t rows_ = 0;
+  bool prepared_ = false;
+  std::vector<Answer> answers_;  // Reused; the first replies_.size() are in use.
+  std::vector<Reply> replies_;
+  std::vector<Buffer> buffers_;
+  std::vector<Completion> done_;
+  std::string plan_key_;
+};
+
+}  // namespace maas

@@ -1,0 +1,38 @@
+// A buffer that lives as long as its instance and grows when a batch needs more.
+//
+// Aligned to 64 bytes, as vector kernels and runtimes like it. Threads: its instance's thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+
+namespace maas {
+
+class StagingBuffer {
+ public:
+  static constexpr size_t kAlignment = 64;
+
+  // Makes room for at least `bytes`. True if the memory moved: whatever pointed into it is void. Contents are
+  // not kept. Null data() afterwards means that there was no memory.
+  bool Grow(size_t bytes) {
+    if (bytes <= capacity_ && data_) return false;
+    data_.reset();
+    capacity_ = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    if (capacity_ == 0) capacity_ = kAlignment;
+    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, capacity_)));
+    if (!data_) capacity_ = 0;
+    return true;
+  }
+  std::byte* data() const { return data_.get(); }
+  size_t capacity() const { return capacity_; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  std::unique_ptr<std::byte, Free> data_;
+  size_t capacity_ = 0;
+};
+
+}  // namespace maas

@@ -1,0 +1,41 @@
+// One version of a model as the core serves it: its spec, its queue and its counters.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+#include "maas/batching/batch_queue.h"
+#include "maas/model/spec.h"
+
+namespace maas {
+
+// Relaxed: each is a count of its own, and readers want no more than that.
+struct VersionCounters {
+  std::atomic<uint64_t> accepted{0};
+  std::atomic<uint64_t> succeeded{0};
+  std::atomic<uint64_t> failed{0};
+  std::atomic<uint64_t> cancelled{0};
+  std::atomic<uint64_t> expired{0};
+  std::atomic<uint64_t> rejected{0};
+  std::atomic<uint64_t> batches{0};
+  std::atomic<uint64_t> rows{0};
+  std::atomic<uint64_t> run_ns{0};
+  std::atomic<uint64_t> queue_ns{0};
+
+  static void Add(std::atomic<uint64_t>* counter, uint64_t n) { counter->fetch_add(n, std::memory_order_relaxed); }
+};
+
+// Shared by the routing table, its instances and every request under way, so that it lives as long as anyone
+// needs it. Threads: `spec` is constant, the rest is thread-safe itself.
+struct Version {
+  Version(ModelSpec s, BatchQueue::Options options, const Clock* c)
+      : spec(std::move(s)), clock(c), queue(std::move(options), c) {}
+
+  const ModelSpec spec;
+  const Clock* const clock;
+  BatchQueue queue;
+  VersionCounters counters;
+};
+
+}  // namespace maas

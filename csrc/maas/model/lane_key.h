@@ -1,0 +1,28 @@
+// Tells which requests may share a batch: those with equal keys.
+//
+//   key    := { padded }  one per pad group with more than one bucket: the bucket that the request falls into
+//             { input }   in the spec's order
+//   input  := { size }    batched: each dimension that may vary, but rows and the padded one
+//           | { size } datatype bytes [quantization]   shared by the rows: each dimension that may vary, then
+//           all
+//                                                      that decides its values
+//   padded, size, datatype := varint, 1 more than the number; 0 for an input that the server fills
+//   bytes  := varint(n) n bytes
+//   quantization := bytes(scales) bytes(zero points) axis
+#pragma once
+
+#include <cstddef>
+
+#include "maas/model/bind.h"
+#include "maas/model/spec.h"
+
+namespace maas {
+
+// An input without a batch axis whose bytes are more than this makes its request run alone.
+inline constexpr size_t kMaxSharedInputBytes = 64 * 1024;
+
+// Sets lane_key and solo. A solo request's key is empty: it has no company to be compared with.
+// REQUIRES: the rest of *request is bound.
+void SetLaneKey(const ModelSpec& spec, BoundRequest* request);
+
+}  // namespace maas

@@ -1,0 +1,78 @@
+// The core as a front sees it: Submit() takes a request's bytes, a sink gets the answer.
+//
+// Usage:
+//   Engine engine(Engine::Options{}, SteadyClock::Get());
+//   engine.routes().Set("m", route);
+//   Status s = engine.Submit(bytes, received, reply, &entry);   // ok: reply.sink gets exactly one Completion
+//   engine.Cancel(entry);                                       // the caller went away
+//
+// Ownership: borrows the bytes of accepted requests until their completion; shares the entries.
+// Threads: every method may be called from any thread, and none blocks. Submit() moves no payload.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "maas/base/clock.h"
+#include "maas/base/mutex.h"
+#include "maas/base/status.h"
+#include "maas/exec/completion.h"
+#include "maas/exec/entry.h"
+#include "maas/exec/version.h"
+#include "maas/serving/routes.h"
+
+namespace maas {
+
+class Engine {
+ public:
+  struct Options {
+    // How often requests whose deadline passed in a queue are looked for. Instances also drop those they meet.
+    // 0: never; tests call Sweep().
+    int64_t sweep_interval_ns = 20'000'000;
+  };
+
+  // `clock` is not owned and outlives this.
+  Engine(Options options, const Clock* clock);
+  // REQUIRES: no call under way. Requests still queued are not completed: drain the versions first.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Decodes, resolves, checks and queues one PredictRequest. Ok: accepted, *entry may be given to Cancel(), and the
+  // sink gets exactly one Completion, maybe before this returns. Otherwise nothing was kept and the sink is not told.
+  // `deadline_ns`: the caller's, on the engine's clock; kNever if there is none.
+  Status Submit(std::span<const std::byte> request, int64_t deadline_ns, const ReplyTo& reply,
+                std::shared_ptr<Entry>* entry);
+
+  // A request that has not begun to run leaves its queue and completes with CANCELLED at once; others complete as
+  // they would have.
+  void Cancel(const std::shared_ptr<Entry>& entry);
+
+  // Completes what expired by `now`.
+  void Sweep(int64_t now);
+
+  Routes& routes() { return routes_; }
+
+ private:
+  void SweepLoop();
+
+  const Options options_;
+  const Clock* const clock_;
+  Routes routes_;
+
+  Mutex mu_;
+  CondVar wake_;
+  bool stopping_ MAAS_GUARDED_BY(mu_) = false;
+  std::thread sweeper_;  // Last: it uses the rest.
+};
+
+// Takes no more requests for the version; its instances answer the rest and then see Next() return false.
+void CloseVersion(Version* version);
+// Completes with `status` whatever still waits.
+void AbortVersion(Version* version, const Status& status);
+
+}  // namespace maas

@@ -1,0 +1,7 @@
+"""Model serving: models go in as files, predictions come out over gRPC."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__"]

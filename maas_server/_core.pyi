@@ -1,0 +1,83 @@
+"""The compiled core. Source: csrc/bindings/."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from maas_server.models.runner import Array
+
+__version__: str
+NEVER: int
+
+def simd() -> str: ...
+
+class CoreError(Exception):
+    args: tuple[int, str, str, tuple[tuple[str, str], ...], int, bytes]
+
+class InputSpec:
+    def __init__(
+        self,
+        *,
+        name: str,
+        datatype: str,
+        shape: Sequence[int],
+        batch_axis: int | None = None,
+        pad_group: int | None = None,
+        pad_axis: int | None = None,
+        pad_value: bytes = b"",
+        auto_fill: str = "none",
+    ) -> None: ...
+
+class OutputSpec:
+    def __init__(
+        self,
+        *,
+        name: str,
+        datatype: str,
+        shape: Sequence[int],
+        sources: Sequence[tuple[int, int] | None],
+        batch_axis: int | None = None,
+        pad_group: int | None = None,
+        pad_axis: int | None = None,
+    ) -> None: ...
+
+class Version:
+    def __init__(
+        self,
+        *,
+        model: str,
+        version: int,
+        inputs: Sequence[InputSpec],
+        outputs: Sequence[OutputSpec],
+        pad_groups: Sequence[Sequence[int]],
+        batching: bool,
+        max_batch_size: int,
+        max_request_rows: int,
+        max_queue_rows: int,
+        max_queue_delay_us: int,
+        cpus: int,
+    ) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    def record_run(self, rows: int, ns: int) -> None: ...
+    def close(self) -> None: ...
+    def abort(self, code: int, reason: str, message: str) -> None: ...
+
+class Instance:
+    def __init__(self, version: Version) -> None: ...
+    def next(self) -> int | None: ...
+    def arrays(self) -> tuple[tuple[Array, ...], tuple[Array | None, ...]]: ...
+    def forgotten(self) -> list[int]: ...
+    def finish(self, outputs: Sequence[Array] | None) -> int | None: ...
+    def fail(self, code: int, reason: str, message: str) -> int | None: ...
+
+class Core:
+    def __init__(self) -> None: ...
+    def submit(self, raw: bytes, deadline_ns: int, future: object) -> int: ...
+    def submit_stream(self, raw: bytes, deadline_ns: int, stream: object, group: int) -> tuple[int, int, bytes]: ...
+    def cancel(self, ticket: int) -> None: ...
+    def cancel_stream(self, stream: object) -> None: ...
+    def drain(self) -> tuple[list[Any], list[tuple[Any, int, list[bytes]]]]: ...
+    def fileno(self) -> int: ...
+    def set_route(
+        self, model: str, versions: Mapping[int, Version], labels: Mapping[str, int], default: int, known: set[int]
+    ) -> None: ...
+    def drop_route(self, model: str) -> None: ...

@@ -1,0 +1,191 @@
+"""`maas bench`."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from maas_server.cli.inputs import signature_of
+from maas_server.cli.load import LoadPlan, Record, drive, random_inputs
+from maas_server.cli.options import connection, version_choice
+from maas_server.client import AsyncClient, PredictOptions
+from maas_server.client._quantize import QuantizedDtype
+from maas_server.errors import NotAvailable
+
+# Enough different inputs that no cache of the processor holds the answer to all of them.
+_VARIANTS = 16
+_TICK_SECONDS = 0.1
+
+
+class _ShapeType(click.ParamType):
+    name = "shape"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[int, ...]]:
+        name, _, dims = str(value).rpartition("=")
+        try:
+            shape = tuple(int(dim) for dim in dims.split(",") if dim.strip())
+        except ValueError:
+            shape = (-1,)
+        if not name or any(dim < 0 for dim in shape):
+            self.fail(f"expected NAME=1,3,224,224, got {value}", param, ctx)
+        return name, shape
+
+
+@click.command(
+    epilog="Examples: maas bench digits --concurrency 64 --duration 10. maas bench digits --stream --rate 5000 "
+    "--rows 4. maas bench encoder --shape ids=1,128 --count 1000 --json"
+)
+@click.argument("model")
+@version_choice
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Requests under way at any time."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="PER_SECOND",
+    help="Start requests at random instants at this mean rate, whether or not the server keeps up; latency counts "
+    "from when a request was due. Replaces --concurrency.",
+)
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to measure.",
+)
+@click.option("--count", type=click.IntRange(min=1), help="Send so many requests instead.")
+@click.option(
+    "--warmup",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Load before that, not measured.",
+)
+@click.option("--stream", is_flag=True, help="Over one stream that joins requests. [default: one RPC per request]")
+@click.option("--rows", type=click.IntRange(min=1), default=1, show_default=True, help="Rows of each request.")
+@click.option(
+    "--shape",
+    "shapes",
+    type=_ShapeType(),
+    multiple=True,
+    metavar="NAME=DIMS",
+    help="Shape of an input, such as image=1,3,224,224. May be repeated. [default: ROWS for a varying first "
+    "dimension, 1 for other varying ones]",
+)
+@click.option("--quantize", type=click.Choice(["int8", "uint8"]), help="Send float inputs quantized.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs and arrivals.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one line of JSON.")
+@connection()
+def bench(model: str, as_json: bool, rows: int, address: str, timeout: float, **options: Any) -> None:
+    """Put a model under load and measure.
+
+    Inputs are random, as the model's signature wants them. The load comes from this one process: when it takes a
+    whole CPU, it is what is being measured.
+    """
+    if options["version"] is not None and options["label"] is not None:
+        raise click.UsageError("--version and --label exclude each other")
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        record = runner.run(_bench(model, rows, AsyncClient(address, timeout=timeout), **options))
+    summary = record.summary(rows)
+    click.echo(json.dumps(summary) if as_json else _text(summary, options["rate"]))
+    if not record.latencies and record.first_error is not None:
+        raise record.first_error
+
+
+async def _bench(
+    model: str,
+    rows: int,
+    client: AsyncClient,
+    *,
+    version: int | None,
+    label: str | None,
+    concurrency: int,
+    rate: float | None,
+    duration: float,
+    count: int | None,
+    warmup: float,
+    stream: bool,
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+    quantize: QuantizedDtype | None,
+    seed: int,
+) -> Record:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(client)
+        signature = signature_of(await client.status(model), version, label)
+        if signature is None:
+            raise NotAvailable(f"no version of {model} that could answer")
+        variants = itertools.cycle(
+            [random_inputs(signature, rows, dict(shapes), seed + each) for each in range(_VARIANTS)]
+        )
+        options: PredictOptions = {"version": version, "label": label, "quantize": quantize}
+        channel = await stack.enter_async_context(client.stream()) if stream else client
+        plan = LoadPlan(concurrency, rate, duration, count, seed)
+
+        def send() -> Any:
+            return channel.predict(model, next(variants), **options)
+
+        if warmup:
+            await drive(replace(plan, seconds=warmup, count=None), send, Record())
+        record = Record()
+        show = asyncio.create_task(_show_progress(plan, record))
+        try:
+            await drive(plan, send, record)
+        finally:
+            show.cancel()
+            await asyncio.wait([show])
+        return record
+
+
+async def _show_progress(plan: LoadPlan, record: Record) -> None:
+    """Keep a bar up to date until cancelled; on a terminal only."""
+    clock = asyncio.get_running_loop().time
+    start = clock()
+    with tqdm(
+        total=plan.count or plan.seconds,
+        unit="req" if plan.count else "s",
+        disable=None,
+        leave=False,
+        bar_format=None if plan.count else "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}",
+    ) as bar:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            done = len(record.latencies)
+            bar.n = record.started if plan.count else min(clock() - start, plan.seconds)
+            bar.set_postfix_str(
+                f"{done / (clock() - start):.0f} requests/s, {record.errors.total()} errors", refresh=True
+            )
+
+
+def _text(summary: dict[str, Any], rate: float | None) -> str:
+    lines = [
+        f"answered   {summary['answered']} requests in {summary['seconds']:.2f} s",
+        f"throughput {summary['requests_per_second']:.1f} requests/s, {summary['rows_per_second']:.1f} rows/s",
+    ]
+    if rate is not None:
+        reached = summary["started_per_second"]
+        missed = "" if reached >= 0.95 * rate else "  MISSED: this client cannot send that fast"
+        lines.append(f"rate       {reached:.1f} of {rate:g} requests/s started{missed}")
+    if summary["answered"]:
+        spread = "  ".join(f"{name} {value * 1e3:.3f}" for name, value in summary["latency_seconds"].items())
+        lines += [
+            f"latency    mean {summary['mean_latency_seconds'] * 1e3:.3f}  {spread} ms",
+            f"server     queued {summary['mean_queue_seconds'] * 1e3:.3f} ms, "
+            f"run {summary['mean_run_seconds'] * 1e3:.3f} ms, batch of {summary['mean_batch_size']:.1f} rows (means)",
+        ]
+    errors = ", ".join(f"{code} {count}" for code, count in sorted(summary["errors"].items()))
+    lines.append(f"errors     {errors or 'none'}")
+    return "\n".join(lines)

@@ -1,0 +1,155 @@
+"""One version of a model at work: its queue in the core, and the threads that run it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import grpc
+import numpy as np
+import structlog
+
+from maas_server import _core
+from maas_server.errors import MaasError
+from maas_server.models.host import Counters
+from maas_server.models.plan import InputPlan, VersionPlan
+from maas_server.models.runner import NUMPY_DTYPES, RunBatch, Runner
+
+log = structlog.get_logger(__name__)
+
+# A model that fails on every run must not fill the disk with its traceback.
+_SECONDS_BETWEEN_FAILURE_LOGS = 10.0
+
+
+class CoreDeployment:
+    """Implements `models.host.Deployment` over `_core.Version`. Thread-safe."""
+
+    def __init__(self, plan: VersionPlan, runner: Runner, *, cpus: int) -> None:
+        """Prepare; `start` starts the threads. `cpus`: how many the process may use at once."""
+        self.core = _core.Version(
+            model=plan.model,
+            version=plan.version,
+            inputs=[_input_spec(each) for each in plan.inputs],
+            outputs=[
+                _core.OutputSpec(
+                    name=each.name,
+                    datatype=each.datatype,
+                    shape=list(each.shape),
+                    sources=list(each.sources),
+                    batch_axis=each.batch_axis,
+                    pad_group=each.pad_group,
+                    pad_axis=each.pad_axis,
+                )
+                for each in plan.outputs
+            ],
+            pad_groups=[list(buckets) for buckets in plan.pad_groups],
+            batching=plan.batching,
+            max_batch_size=plan.max_batch_size,
+            max_request_rows=plan.max_request_rows,
+            max_queue_rows=plan.max_queue_rows,
+            max_queue_delay_us=plan.max_queue_delay_us,
+            cpus=cpus,
+        )
+        for point in plan.curve:
+            self.core.record_run(point.rows, int(point.seconds * 1e9))
+        name = f"{plan.model}:{plan.version}"
+        self._lanes = [_Lane(self.core, runner, f"{name}#{n}") for n in range(plan.instances)]
+
+    def start(self) -> None:
+        """Start the runner threads."""
+        for lane in self._lanes:
+            lane.start()
+
+    def counters(self) -> Counters:
+        """Return a snapshot."""
+        return Counters(**self.core.counters())
+
+    def drain(self, timeout: float) -> bool:
+        """Answer what was accepted and end the threads; False if that took more than `timeout` seconds.
+
+        What still waits then fails with UNAVAILABLE; a run under way is left to end by itself.
+        """
+        self.core.close()
+        end = time.monotonic() + timeout
+        for lane in self._lanes:
+            lane.join(max(0.0, end - time.monotonic()))
+        if not any(lane.is_alive() for lane in self._lanes):
+            return True
+        self.core.abort(
+            grpc.StatusCode.UNAVAILABLE.value[0], "DRAIN_TIMEOUT", "the version was unloaded before this request ran"
+        )
+        return False
+
+
+class _Lane(threading.Thread):
+    """The thread of one instance: takes a batch from the core, runs it, gives the outputs back, for ever."""
+
+    def __init__(self, version: _core.Version, runner: Runner, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._instance = _core.Instance(version)
+        self._runner = runner
+        self._batches: dict[int, RunBatch] = {}
+        self._logged_failure = -_SECONDS_BETWEEN_FAILURE_LOGS
+
+    def run(self) -> None:
+        instance, batches, run = self._instance, self._batches, self._runner.run
+        key = instance.next()
+        while key is not None:
+            batch = batches.get(key) or self._batch(key)
+            try:
+                outputs = run(batch)
+                key = instance.finish(None if outputs is batch.outputs else list(outputs))
+            except Exception as error:
+                key = self._fail(error)
+        self._forget(list(batches))
+
+    def _batch(self, key: int) -> RunBatch:
+        # A key is new after memory moved, and only then are there keys to forget.
+        if forgotten := self._instance.forgotten():
+            self._forget(forgotten)
+        inputs, outputs = self._instance.arrays()
+        batch = RunBatch(key, inputs, outputs)
+        if key:
+            self._batches[key] = batch
+        return batch
+
+    def _forget(self, keys: Sequence[int]) -> None:
+        for key in keys:
+            self._batches.pop(key, None)
+        self._runner.forget(keys)
+
+    def _fail(self, error: Exception) -> int | None:
+        now = time.monotonic()
+        if now - self._logged_failure >= _SECONDS_BETWEEN_FAILURE_LOGS:
+            self._logged_failure = now
+            log.warning("run_failed", lane=self.name, error=str(error), kind=type(error).__name__)
+        if isinstance(error, MaasError):
+            return self._instance.fail(error.code.value[0], error.reason, error.message)
+        # The text of an unknown error may hold what the caller must not see; the log has it.
+        return self._instance.fail(
+            grpc.StatusCode.INTERNAL.value[0], "RUN_FAILED", f"the model failed with {type(error).__name__}"
+        )
+
+
+def _input_spec(plan: InputPlan) -> _core.InputSpec:
+    pad_value = b""
+    if plan.pad_axis is not None:
+        pad_value = _pad_bytes(plan)
+    return _core.InputSpec(
+        name=plan.name,
+        datatype=plan.datatype,
+        shape=list(plan.shape),
+        batch_axis=plan.batch_axis,
+        pad_group=plan.pad_group,
+        pad_axis=plan.pad_axis,
+        pad_value=pad_value,
+        auto_fill=plan.auto_fill,
+    )
+
+
+def _pad_bytes(plan: InputPlan) -> bytes:
+    if plan.datatype == "BF16":
+        # The upper half of the FP32 bits; padding values are small integers in practice, exact in both.
+        return np.float32(plan.pad_value).tobytes()[2:]
+    return np.asarray(plan.pad_value).astype(NUMPY_DTYPES[plan.datatype]).tobytes()

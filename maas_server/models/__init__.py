@@ -1,0 +1,1 @@
+"""Models: their files, how they are loaded, checked and kept, and what runs them."""

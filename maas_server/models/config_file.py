@@ -1,0 +1,100 @@
+"""Reads a maas.yaml: safe YAML of bounded size, and errors that name file, line and field."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from maas_server.errors import ConfigError, Violation
+from maas_server.models.config import ModelConfig, known_keys
+
+MAX_CONFIG_BYTES = 256 << 10
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML without anchors and aliases (so nothing can multiply) and without duplicate keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent) or getattr(self.peek_event(), "anchor", None) is not None:
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(problem=f"expected a name as key, got {key!r}", problem_mark=key_node.start_mark)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key!r} is there twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Read and check the configuration file at `path`.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or says something wrong; the violations name the fields.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    return parse_config(data, str(path))
+
+
+def parse_config(data: bytes, where: str) -> ModelConfig:
+    """Check configuration text; `where` names it in messages.
+
+    Raises:
+        ConfigError: as `read_config`.
+    """
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{where}: expected at most {MAX_CONFIG_BYTES} bytes")
+    try:
+        # _StrictLoader is a SafeLoader: it constructs plain values only.
+        document = yaml.load(data.decode(), Loader=_StrictLoader)  # noqa: S506
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: not UTF-8 at byte {error.start}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError(f"{where}{line}: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not usable YAML: {str(error).splitlines()[0] if str(error) else 'nested too deep'}") from error
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{where}: expected a mapping of keys, got {type(document).__name__}")
+    try:
+        return ModelConfig.model_validate(document)
+    except ValidationError as error:
+        violations = _violations(error)
+        text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
+        raise ConfigError(f"{where}: {text}", violations=violations) from error
+
+
+def _violations(error: ValidationError) -> list[Violation]:
+    # A union reports each branch that failed, under the field's own path: the first one says enough.
+    found: dict[str, Violation] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        location = detail["loc"]
+        field = ".".join(str(part) for part in location)
+        if detail["type"] == "extra_forbidden":
+            description = "unknown key"
+            close = difflib.get_close_matches(str(location[-1]), known_keys(location), n=1, cutoff=0.5)
+            if close:
+                description += f"; did you mean {close[0]!r}?"
+        else:
+            message = detail["msg"].removeprefix("Value error, ")
+            value = repr(detail["input"])
+            description = f"{message}, got {value if len(value) <= 80 else value[:77] + '...'}"
+        found.setdefault(field, Violation(field, description))
+    return list(found.values())

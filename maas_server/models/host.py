@@ -1,0 +1,64 @@
+"""What the models side asks of the engine; the engine implements it, tests fake it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from maas_server.models.plan import VersionPlan
+from maas_server.models.runner import Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a deployment did so far; fields as in maas.v1.Counters, times in nanoseconds."""
+
+    accepted: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    rejected: int = 0
+    batches: int = 0
+    rows: int = 0
+    run_ns: int = 0
+    queue_ns: int = 0
+    queued_rows: int = 0
+    pending: int = 0
+
+
+class Deployment(Protocol):
+    """One version in the engine, with its queue and its runner threads. Thread-safe; nothing here blocks for long but drain."""
+
+    def counters(self) -> Counters:
+        """Return a snapshot."""
+
+    def drain(self, timeout: float) -> bool:
+        """Take no more requests, answer those accepted, end the runner threads; False if `timeout` seconds passed first.
+
+        Call it from a thread of its own, after `Host.route` took the version out: until then a request that
+        finds it closed is routed again. The runner is not closed; its owner does that afterwards.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who answers for one model."""
+
+    versions: Mapping[int, Deployment]
+    labels: Mapping[str, int]
+    default: int
+    """Answers requests that name no version; 0: none does."""
+    known_versions: frozenset[int] = frozenset()
+    """Versions that exist without being AVAILABLE: asking for one is UNAVAILABLE, not NOT_FOUND."""
+
+
+class Host(Protocol):
+    """The engine, as seen by the models side. Thread-safe."""
+
+    def deploy(self, plan: VersionPlan, runner: Runner) -> Deployment:
+        """Create the version's queue and start its runner threads. It answers nothing until it is routed to."""
+
+    def route(self, model: str, route: Route | None) -> None:
+        """Replace who answers for `model`, atomically; None: the model is gone."""

@@ -1,0 +1,242 @@
+"""From a model file to everything that serving it needs: load, inspect, check, measure, plan.
+
+All of it blocks; call it from a worker thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+import structlog
+
+from maas_server.errors import LoadError
+from maas_server.models.config import ModelConfig
+from maas_server.models.inspect import Inspection, inspect
+from maas_server.models.measure import MAX_INFERRED_BATCH, choose_batch_size, measure_curve
+from maas_server.models.memory import PeakMemory
+from maas_server.models.onnx_runner import OnnxRunner
+from maas_server.models.padding import PadGroup, resolve_padding
+from maas_server.models.plan import CurvePoint, InputPlan, OutputPlan, VersionPlan
+from maas_server.models.prober import RunFailed
+from maas_server.models.repository import VersionSource, fingerprint_of
+from maas_server.models.runner import Runner, RunnerOptions, Signature, TensorInfo
+from maas_server.models.verify import check_padding, check_rows
+
+log = structlog.get_logger(__name__)
+
+ENTRY_POINT_GROUP = "maas_server.runners"
+
+# Wall time for the measurement and for the check, each; slow models get fewer sizes, never no check.
+MEASURE_SECONDS = 0.4
+CHECK_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """One version, ready to be deployed. Its owner closes the runner."""
+
+    runner: Runner
+    signature: Signature
+    plan: VersionPlan
+    digest: str
+    """SHA-256 of the files, as "sha256:" and 64 hexadecimal digits."""
+    description: str
+    """What the runner says of itself; it outlives the runner."""
+
+
+def load_version(
+    source: VersionSource,
+    config: ModelConfig,
+    *,
+    default_threads: int,
+    find_runner: Callable[[str], Runner] | None = None,
+) -> LoadedVersion:
+    """Load, check and measure one version.
+
+    Raises:
+        LoadError: it cannot be loaded, or its configuration does not fit it; the message says why.
+    """
+    runner = (find_runner or make_runner)(config.runner)
+    options = RunnerOptions(config.threads or default_threads, config.runner_options)
+    memory = PeakMemory()
+    try:
+        digest = digest_files(source.files)
+        runner.load(source.path, options)
+        memory = PeakMemory()
+        signature, plan = _plan(source, config, runner, memory)
+        description = runner.describe()
+        if fingerprint_of(source.files) != source.fingerprint:
+            raise LoadError("its files changed while it was loaded")
+    except LoadError:
+        runner.close()
+        raise
+    # A runner of another package, or a file that no one thought of, may raise anything; it must not end the server.
+    except Exception as error:
+        runner.close()
+        log.warning("load_raised", model=source.model, version=source.version, exc_info=True)
+        raise LoadError(f"{type(error).__name__}: {error}") from error
+    return LoadedVersion(runner, signature, plan, digest, description)
+
+
+def make_runner(name: str) -> Runner:
+    """Return a new runner: our own `onnx`, or one that an installed package registers.
+
+    Raises:
+        LoadError: nothing of that name is registered, or it cannot be imported.
+    """
+    if name == "onnx":
+        return OnnxRunner()
+    found = metadata.entry_points(group=ENTRY_POINT_GROUP)
+    for entry in found:
+        if entry.name == name:
+            try:
+                runner: Runner = entry.load()()
+            except Exception as error:
+                raise LoadError(f"runner {name!r} ({entry.value}) cannot be made: {error}") from error
+            return runner
+    known = ", ".join(sorted({"onnx", *(entry.name for entry in found)}))
+    raise LoadError(f"runner: {name!r} is not registered; known are {known}")
+
+
+def digest_files(files: Sequence[tuple[str, Path]]) -> str:
+    """Return the SHA-256 of one file's bytes, or of several files' digests and names as `sha256sum` lists them.
+
+    Raises:
+        LoadError: a file cannot be read.
+    """
+    digests = []
+    for name, path in files:
+        try:
+            with path.open("rb") as file:
+                digests.append((hashlib.file_digest(file, "sha256").hexdigest(), name))
+        except OSError as error:
+            raise LoadError(f"{name}: {error.strerror or error}") from error
+    if len(digests) == 1:
+        return f"sha256:{digests[0][0]}"
+    listing = "".join(f"{digest}  {name}\n" for digest, name in digests)
+    return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+
+
+def _plan(
+    source: VersionSource, config: ModelConfig, runner: Runner, memory: PeakMemory
+) -> tuple[Signature, VersionPlan]:
+    signature = runner.signature()
+    groups = resolve_padding(config.padding, signature)
+    started = time.monotonic()
+    found = inspect(runner, signature, config, groups)
+    signature = _refined(signature, found)
+    curve, reason = _measure(runner, config, found, memory)
+    batching = config.batching
+    size = batching.max_batch_size or choose_batch_size(curve)
+    difference = -1.0
+    if not reason and found.recipe is not None:
+        check = check_rows(runner, found.recipe, found.outputs, size, budget=CHECK_SECONDS)
+        difference, reason = check.difference, check.reason
+    if reason:
+        found = replace(found, reason=reason) if not found.reason else found
+    note = reason
+    if found.recipe is not None:
+        for index in range(len(groups)):
+            check = check_padding(runner, found.recipe, found.outputs, groups, index)
+            difference = max(difference, check.difference)
+            if check.reason:
+                groups, note = (), f"padding is off: {check.reason}"
+                break
+    if batching.enabled is True and reason:
+        raise LoadError(f"batching.enabled is true, but {reason}")
+    if not reason and batching.enabled is False:
+        reason = note = "turned off by the configuration"
+    signature = _with_optional(signature, groups)
+    plan = VersionPlan(
+        model=source.model,
+        version=source.version,
+        inputs=_inputs(signature, found, groups, counts_rows=not found.reason),
+        outputs=_outputs(signature, found, groups, counts_rows=not found.reason),
+        pad_groups=tuple(group.buckets for group in groups),
+        batching=not reason,
+        batching_reason=note,
+        max_batch_size=1 if reason else size,
+        max_request_rows=batching.max_request_rows,
+        max_queue_rows=batching.max_queue_rows,
+        max_queue_delay_us=batching.max_queue_delay_us,
+        instances=config.instances,
+        curve=curve,
+        row_difference=difference,
+    )
+    log.debug("version_checked", model=source.model, version=source.version, seconds=round(time.monotonic() - started, 3))
+    return signature, plan
+
+
+def _measure(
+    runner: Runner, config: ModelConfig, found: Inspection, memory: PeakMemory
+) -> tuple[tuple[CurvePoint, ...], str]:
+    """Return the curve, and why rows are not batched (empty when they are)."""
+    if found.recipe is None:
+        return (), found.reason
+    wanted = config.batching.max_batch_size or MAX_INFERRED_BATCH
+    rows = 1 if found.reason or config.batching.enabled is False else wanted
+    try:
+        curve = measure_curve(runner, found.recipe, found.outputs, rows, budget=MEASURE_SECONDS, memory=memory)
+    except RunFailed as failed:
+        return (), found.reason or f"its batches do not run: {failed}"
+    return curve, found.reason
+
+
+def _refined(signature: Signature, found: Inspection) -> Signature:
+    """Return the signature with the outputs' shapes as the runs showed them."""
+    outputs = tuple(
+        info if info.shape == facts.shape else replace(info, shape=facts.shape, dim_names=_names(info, facts.shape))
+        for info, facts in zip(signature.outputs, found.outputs, strict=True)
+    )
+    return Signature(signature.inputs, outputs)
+
+
+def _names(info: TensorInfo, shape: tuple[int, ...]) -> tuple[str, ...]:
+    return info.dim_names if len(info.dim_names) == len(shape) else ()
+
+
+def _with_optional(signature: Signature, groups: Sequence[PadGroup]) -> Signature:
+    filled = {index for group in groups for index in (group.mask, group.lengths)}
+    inputs = tuple(replace(info, optional=index in filled) for index, info in enumerate(signature.inputs))
+    return Signature(inputs, signature.outputs)
+
+
+def _inputs(
+    signature: Signature, found: Inspection, groups: Sequence[PadGroup], *, counts_rows: bool
+) -> tuple[InputPlan, ...]:
+    plans = []
+    for index, info in enumerate(signature.inputs):
+        plan = InputPlan(
+            info.name, info.datatype, info.shape, batch_axis=found.layout.batch_axes[index] if counts_rows else None
+        )
+        for number, group in enumerate(groups):
+            if index in group.axes:
+                plan = replace(plan, pad_group=number, pad_axis=group.axes[index], pad_value=group.values[index])
+            if index == group.mask:
+                plan = replace(plan, auto_fill="mask")
+            if index == group.lengths:
+                plan = replace(plan, pad_group=number, auto_fill="length")
+        plans.append(plan)
+    return tuple(plans)
+
+
+def _outputs(
+    signature: Signature, found: Inspection, groups: Sequence[PadGroup], *, counts_rows: bool
+) -> tuple[OutputPlan, ...]:
+    return tuple(
+        OutputPlan(
+            info.name,
+            info.datatype,
+            facts.shape,
+            facts.sources,
+            batch_axis=facts.batch_axis if counts_rows else None,
+            pad_group=facts.pad_group if groups else None,
+            pad_axis=facts.pad_axis if groups else None,
+        )
+        for info, facts in zip(signature.outputs, found.outputs, strict=True)
+    )

@@ -1,0 +1,249 @@
+"""One model inside the registry: its source, its slots, its labels and what callers asked for. Loop thread only."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from maas_server.models.host import Counters, Deployment, Route
+from maas_server.models.lifecycle import Action, Slot, State, failed_versions, next_actions, select_versions
+from maas_server.models.loader import LoadedVersion
+from maas_server.models.repository import ModelSource, VersionSource
+from maas_server.models.views import ModelView, VersionView
+
+# Ended versions that ModelStatus still tells of when their files are gone.
+_KEPT_ENDINGS = 8
+
+_ids = itertools.count(1)
+
+
+@dataclass(slots=True, eq=False)
+class LiveSlot:
+    """A slot with everything that belongs to it."""
+
+    source: VersionSource
+    key: str
+    id: int = field(default_factory=lambda: next(_ids))
+    state: State = State.START
+    failed: bool = False
+    reason: str = ""
+    since_unix_ms: int = 0
+    loaded: LoadedVersion | None = None
+    deployment: Deployment | None = None
+    counters: Counters = Counters()
+    """The last ones, once the deployment is gone."""
+
+    def enter(self, state: State, reason: str = "", *, failed: bool = False) -> None:
+        """Move to `state`."""
+        self.state = state
+        self.reason = reason
+        self.failed = failed
+        self.since_unix_ms = time.time_ns() // 1_000_000
+
+    def pure(self) -> Slot:
+        """Return what the lifecycle decides by."""
+        return Slot(self.id, self.source.version, self.key, self.state, self.failed)
+
+    def view(self) -> VersionView:
+        """Return what others may know."""
+        counters = self.deployment.counters() if self.deployment is not None else self.counters
+        loaded = self.loaded
+        if loaded is None:
+            return VersionView(self.source.version, self.state, self.reason, self.since_unix_ms)
+        return VersionView(
+            version=self.source.version,
+            state=self.state,
+            reason=self.reason,
+            since_unix_ms=self.since_unix_ms,
+            signature=loaded.signature,
+            plan=loaded.plan,
+            digest=loaded.digest,
+            runner=loaded.description,
+            counters=counters,
+        )
+
+
+class ModelState:
+    """What is wanted of one model and what there is of it."""
+
+    def __init__(self, source: ModelSource, *, follow_policy: bool) -> None:
+        """`follow_policy`: the version policy decides what is loaded; otherwise only callers do."""
+        self.source = source
+        self.slots: list[LiveSlot] = []
+        self.exists = True
+        self._follow_policy = follow_policy
+        self._pinned: dict[int, str] = {}
+        """Versions that callers asked for, with the source as it was then."""
+        self._dismissed: set[int] = set()
+        self._set_labels: dict[str, int] = {}
+        self._removed_labels: set[str] = set()
+
+    def update(self, source: ModelSource | None) -> bool:
+        """Take what a scan found (None: the model is gone); True if anything changed."""
+        if source is None:
+            changed, self.exists = self.exists, False
+            self._pinned.clear()
+            self._dismissed.clear()
+            return changed
+        changed = not self.exists or source != self.source
+        if changed and self._follow_policy and self._identity(source) != self._identity(self.source):
+            # What callers asked for holds until the model itself changes.
+            self._pinned.clear()
+            self._dismissed.clear()
+        if source.config.labels != self.source.config.labels:
+            self._set_labels.clear()
+            self._removed_labels.clear()
+        self.source, self.exists = source, True
+        return changed
+
+    def sources(self) -> dict[int, str]:
+        """Return, per version on disk, the identity of its files and configuration."""
+        return self._identity(self.source)
+
+    @staticmethod
+    def _identity(source: ModelSource) -> dict[int, str]:
+        key = source.config.load_key()
+        return {version: f"{files.path}\n{files.fingerprint}\n{key}" for version, files in source.versions.items()}
+
+    def wanted(self) -> dict[int, str]:
+        """Return the versions to serve and the source of each."""
+        sources = self.sources()
+        if not self._follow_policy or not self.exists:
+            return dict(self._pinned) if self.exists else {}
+        chosen = self._by_policy(failed_versions([slot.pure() for slot in self.slots], sources))
+        return {version: sources[version] for version in chosen - self._dismissed} | self._pinned
+
+    def _by_policy(self, failed: Iterable[int]) -> frozenset[int]:
+        labelled = self.desired_labels().values()
+        return select_versions(self.source.config.versions, self.source.versions, set(failed), set(labelled))
+
+    def actions(self) -> list[Action]:
+        """Return what the lifecycle wants done now; nothing is started while the configuration is wrong."""
+        slots = [slot.pure() for slot in self.slots]
+        if self.source.error and self.exists:
+            wanted = {slot.version: slot.source for slot in slots if slot.state == State.AVAILABLE}
+            return next_actions(wanted, slots, dismissed=self._dismissed, max_loading=0)
+        return next_actions(
+            self.wanted(), slots, exists=self.exists, dismissed=self._dismissed - set(self._pinned)
+        )
+
+    def start(self, version: int) -> LiveSlot | None:
+        """Make a slot for a version; earlier ends of the version are forgotten. None: its files are gone meanwhile."""
+        files = self.source.versions.get(version)
+        if files is None:
+            return None
+        self.slots = [slot for slot in self.slots if slot.source.version != version or slot.state != State.END]
+        slot = LiveSlot(files, self.wanted().get(version, self.sources()[version]))
+        slot.enter(State.START)
+        self.slots.append(slot)
+        return slot
+
+    def pin(self, version: int) -> list[int]:
+        """Want a version (0: what the policy wants) as it is on disk now, also if it failed before; return which."""
+        sources = self.sources()
+        versions = [version] if version else sorted(self._by_policy(()))
+        if not version:
+            self._pinned.clear()
+            self._dismissed.clear()
+        for each in versions:
+            self._dismissed.discard(each)
+            if version or not self._follow_policy:
+                self._pinned[each] = sources[each]
+        self.slots = [
+            slot
+            for slot in self.slots
+            if not (slot.failed and slot.source.version in versions and slot.key == sources[slot.source.version])
+        ]
+        return versions
+
+    def dismiss(self, version: int) -> list[int]:
+        """Want a version (0: all of them) no more; return which."""
+        known = {slot.source.version for slot in self.slots} | set(self.source.versions)
+        versions = [version] if version else sorted(known)
+        for each in versions:
+            self._pinned.pop(each, None)
+            self._dismissed.add(each)
+        for label, target in list(self._set_labels.items()):
+            if target in versions:
+                del self._set_labels[label]
+        return versions
+
+    def available(self) -> dict[int, LiveSlot]:
+        """Return, per version, the newest AVAILABLE slot."""
+        return {
+            slot.source.version: slot
+            for slot in sorted(self.slots, key=lambda slot: slot.id)
+            if slot.state == State.AVAILABLE
+        }
+
+    def desired_labels(self) -> dict[str, int]:
+        """Return the labels of the configuration, overlaid by those that callers set or removed."""
+        labels = {**self.source.config.labels, **self._set_labels}
+        return {label: version for label, version in labels.items() if label not in self._removed_labels}
+
+    def set_label(self, label: str, version: int) -> None:
+        """Point a label at a version; 0 removes it. Holds until the configuration's labels change."""
+        if version:
+            self._set_labels[label] = version
+            self._removed_labels.discard(label)
+        else:
+            self._set_labels.pop(label, None)
+            self._removed_labels.add(label)
+
+    def route(self) -> Route | None:
+        """Return who answers; None when the model is gone."""
+        live = self.available()
+        known = {slot.source.version for slot in self.slots} | set(self.source.versions if self.exists else ())
+        if not known:
+            return None
+        deployments = {version: slot.deployment for version, slot in live.items() if slot.deployment is not None}
+        labels = {label: version for label, version in self.desired_labels().items() if version in deployments}
+        return Route(deployments, labels, max(deployments, default=0), frozenset(known - set(deployments)))
+
+    def settled(self) -> bool:
+        """Whether every wanted version is AVAILABLE or failed."""
+        if self.source.error or not self.exists:
+            return True
+        for version, key in self.wanted().items():
+            mine = [slot for slot in self.slots if slot.source.version == version and slot.key == key]
+            if not any(slot.state == State.AVAILABLE or slot.failed for slot in mine):
+                return False
+        return True
+
+    def forget_endings(self) -> None:
+        """Drop ended slots whose files are gone, but for the last few."""
+        on_disk = set(self.source.versions) if self.exists else set()
+        gone = [slot for slot in self.slots if slot.state == State.END and slot.source.version not in on_disk]
+        for slot in gone[: max(0, len(gone) - _KEPT_ENDINGS)]:
+            self.slots.remove(slot)
+
+    def view(self, version: int = 0) -> ModelView:
+        """Return what others may know, of all versions or of one."""
+        views = {each: self._version_view(each) for each in {slot.source.version for slot in self.slots}}
+        if self.exists:
+            for each in self.source.versions.keys() - views.keys():
+                views[each] = VersionView(each, State.END, "not loaded")
+            for each, why in self.source.pending.items():
+                views.setdefault(each, VersionView(each, State.START, why))
+        shown = [views[each] for each in sorted(views, reverse=True) if version in (0, each)]
+        available = self.available()
+        return ModelView(
+            name=self.source.name,
+            versions=tuple(shown),
+            labels={label: target for label, target in self.desired_labels().items() if target in available},
+            default_version=max(available, default=0),
+            reason=self.source.error if self.exists else "its files are gone",
+        )
+
+    def _version_view(self, version: int) -> VersionView:
+        """Return the view of a version's slot that matters most: the one that serves, else the newest."""
+        mine = sorted((slot for slot in self.slots if slot.source.version == version), key=lambda slot: slot.id)
+        serving = [slot for slot in mine if slot.state == State.AVAILABLE]
+        if not serving:
+            return next((slot for slot in reversed(mine) if slot.state != State.END), mine[-1]).view()
+        view = serving[-1].view()
+        if mine[-1].failed:
+            view = replace(view, reason=f"its changed files do not load: {mine[-1].reason}")
+        return view

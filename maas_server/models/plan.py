@@ -1,0 +1,74 @@
+"""How a version is to be served: the signature with its batching and padding decided.
+
+Made by `models/inspect.py` from signature, configuration and measurements; read by the engine, which hands it to the
+core. Axes count from the front; None where there is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+AutoFill = Literal["none", "mask", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputPlan:
+    """One input, as the core packs it."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    batch_axis: int | None = None
+    """None: shared by the rows of a batch; only requests with equal bytes in it run together."""
+    pad_group: int | None = None
+    """Index into `VersionPlan.pad_groups`."""
+    pad_axis: int | None = None
+    pad_value: float | int = 0
+    auto_fill: AutoFill = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """One output, as the core scatters it."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    sources: tuple[tuple[int, int] | None, ...]
+    """Per dimension: (input, axis) that a varying size comes from; None when it is fixed or not known before the run."""
+    batch_axis: int | None = None
+    pad_group: int | None = None
+    pad_axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """T(n) and S(n) at one n."""
+
+    rows: int
+    seconds: float
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPlan:
+    """All that the engine must know to serve one version."""
+
+    model: str
+    version: int
+    inputs: tuple[InputPlan, ...]
+    outputs: tuple[OutputPlan, ...]
+    pad_groups: tuple[tuple[int, ...], ...] = ()
+    """Per group: the lengths to round up to, ascending."""
+    batching: bool = True
+    batching_reason: str = ""
+    """Why batching is off, when it is."""
+    max_batch_size: int = 1
+    max_request_rows: int = 1024
+    max_queue_rows: int = 4096
+    max_queue_delay_us: int = 0
+    instances: int = 1
+    curve: tuple[CurvePoint, ...] = field(default=())
+    row_difference: float = -1.0
+    """Largest relative difference between a row alone and in company, as checked at load; -1: not checked."""

@@ -1,0 +1,1 @@
+"""The services: thin handlers between gRPC and the engine or the registry."""

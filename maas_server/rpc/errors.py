@@ -1,0 +1,53 @@
+"""How errors leave: status, message and google.rpc.Status details in the trailers."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from maas_server.errors import InternalError, MaasError
+
+log = structlog.get_logger(__name__)
+
+DETAILS_KEY = "grpc-status-details-bin"
+_DOMAIN = "maas"
+
+ServicerContext = grpc.aio.ServicerContext[Any, Any]
+
+
+def error_status(error: MaasError) -> bytes:
+    """Return the serialized google.rpc.Status of an error: ErrorInfo, and BadRequest and RetryInfo where they apply."""
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=_DOMAIN)]
+    if error.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.description)
+            for each in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if error.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(int(error.retry_after * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    packed = []
+    for each in details:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(each)
+    status = status_pb2.Status(code=error.code.value[0], message=error.message, details=packed)
+    return status.SerializeToString()
+
+
+async def abort(context: ServicerContext, error: MaasError) -> NoReturn:
+    """End the RPC with the error."""
+    await context.abort(error.code, error.message, ((DETAILS_KEY, error_status(error)),))
+    raise AssertionError("abort returns")  # It raises; its signature does not say so.
+
+
+async def abort_unknown(context: ServicerContext, error: Exception) -> NoReturn:
+    """End the RPC with INTERNAL: the log gets the error, the caller only that there was one."""
+    log.error("handler_failed", exc_info=error)
+    await abort(context, InternalError("the server failed; its log says why"))

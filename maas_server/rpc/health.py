@@ -1,0 +1,61 @@
+"""grpc.health.v1, told what serves.
+
+Names: "" (ready to take requests), "liveness", "startup", each of our services, `<model>` and `<model>/<version>`.
+One bad model among many does not make "" NOT_SERVING.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grpc_health.v1 import health, health_pb2
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+READY = ""
+LIVENESS = "liveness"
+STARTUP = "startup"
+
+
+class Health:
+    """Keeps the health servicer true to what the registry and the lifecycle say. For the loop's thread."""
+
+    def __init__(self, services: tuple[str, ...]) -> None:
+        """`services`: full names of gRPC services that are as ready as the server is."""
+        self.servicer = health.aio.HealthServicer()
+        self._services = services
+        self._models: dict[str, bool] = {}
+        self._draining = False
+
+    async def start(self) -> None:
+        """Alive, not started, not ready."""
+        await self.servicer.set(LIVENESS, _SERVING)
+        await self.servicer.set(STARTUP, _NOT_SERVING)
+        await self._set_ready(False)
+
+    async def set_ready(self) -> None:
+        """Start-up is over; from now on "" and the services are SERVING until the drain."""
+        await self.servicer.set(STARTUP, _SERVING)
+        await self._set_ready(not self._draining)
+
+    async def set_models(self, serving: Mapping[str, bool]) -> None:
+        """Replace what is said of `<model>` and `<model>/<version>`: whether each serves."""
+        for name in self._models.keys() - serving.keys():
+            await self.servicer.set(name, _UNKNOWN)
+        for name, serves in serving.items():
+            if self._models.get(name) != serves:
+                await self.servicer.set(name, _SERVING if serves and not self._draining else _NOT_SERVING)
+        self._models = dict(serving)
+
+    async def drain(self) -> None:
+        """Everything but liveness is NOT_SERVING from now on."""
+        self._draining = True
+        await self._set_ready(False)
+        for name in self._models:
+            await self.servicer.set(name, _NOT_SERVING)
+
+    async def _set_ready(self, ready: bool) -> None:
+        for name in (READY, *self._services):
+            await self.servicer.set(name, _SERVING if ready else _NOT_SERVING)

@@ -1,0 +1,103 @@
+"""PredictService: bytes in, bytes out. What the bytes mean is the core's business."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NoReturn
+
+import grpc
+
+from maas_server._core import CoreError
+from maas_server.engine import Engine, error_details
+from maas_server.rpc.errors import DETAILS_KEY, ServicerContext
+
+SERVICE = "maas.v1.PredictService"
+
+# A stream with so many requests under way is not read further until some are answered: a caller who sends faster than
+# the model runs is held back by flow control instead of filling our memory.
+MAX_STREAM_PENDING = 4096
+
+
+def predict_handler(engine: Engine) -> grpc.GenericRpcHandler:
+    """Return the handlers of PredictService, registered without (de)serializers."""
+
+    async def predict(raw: bytes, context: ServicerContext) -> bytes:
+        try:
+            return await engine.predict(raw, context.time_remaining())
+        except CoreError as error:
+            await _abort(context, error)
+
+    async def predict_stream(_: Any, context: ServicerContext) -> None:
+        await _Stream(engine, context).serve()
+
+    return grpc.method_handlers_generic_handler(
+        SERVICE,
+        {
+            "Predict": grpc.unary_unary_rpc_method_handler(predict),
+            "PredictStream": grpc.stream_stream_rpc_method_handler(predict_stream),
+        },
+    )
+
+
+async def _abort(context: ServicerContext, error: CoreError) -> NoReturn:
+    code, message, details = error_details(error)
+    await context.abort(code, message, ((DETAILS_KEY, details),))
+    raise AssertionError("abort returns")  # It raises; its signature does not say so.
+
+
+class _Stream:
+    """One PredictStream: a task reads and submits, this writes what the core answers."""
+
+    def __init__(self, engine: Engine, context: ServicerContext) -> None:
+        self._engine = engine
+        self._context = context
+        self._group = engine.new_group()
+        self._pending = 0
+        self._chunks: list[bytes] = []
+        self._changed = asyncio.Event()  # Something for the writer: chunks, the end of reading, or an error.
+        self._room = asyncio.Event()  # Something for the reader: fewer pending.
+
+    def on_answers(self, answers: int, chunks: list[bytes]) -> None:
+        """Called by the engine on the loop."""
+        self._pending -= answers
+        self._chunks += chunks
+        self._changed.set()
+        self._room.set()
+
+    async def serve(self) -> None:
+        reader = asyncio.create_task(self._read())
+        reader.add_done_callback(lambda _: self._changed.set())
+        try:
+            while True:
+                if self._chunks:
+                    # Messages are repeated fields only, so several joined are one; the list is what came meanwhile.
+                    chunks, self._chunks = self._chunks, []
+                    await self._context.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+                elif reader.done() and self._pending == 0:
+                    break
+                elif reader.done() and reader.exception() is not None:
+                    break
+                else:
+                    self._changed.clear()
+                    await self._changed.wait()
+            await reader
+        except CoreError as error:
+            self._engine.cancel_stream(self)
+            await _abort(self._context, error)
+        finally:
+            reader.cancel()
+            if self._pending:
+                self._engine.cancel_stream(self)
+
+    async def _read(self) -> None:
+        while (raw := await self._context.read()) is not grpc.aio.EOF:
+            accepted, _, errors = self._engine.submit_stream(
+                raw, self._context.time_remaining(), self, self._group
+            )
+            self._pending += accepted
+            if errors:
+                self._chunks.append(errors)
+                self._changed.set()
+            while self._pending >= MAX_STREAM_PENDING:
+                self._room.clear()
+                await self._room.wait()

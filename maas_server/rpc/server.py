@@ -1,0 +1,67 @@
+"""The grpcio server: options, services, and the port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
+from grpc_reflection.v1alpha import reflection
+
+from maas_server.errors import ConfigError
+from maas_server.rpc.health import Health
+from maas_server.settings import Settings
+
+_UNLIMITED_AGE_MS = 2**31 - 1
+
+
+def server_options(settings: Settings) -> list[tuple[str, Any]]:
+    """Return grpcio's channel arguments for these settings."""
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # Clients find out by pings that a host is gone; the default lets them ping once in five minutes only.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", int(settings.keepalive_min_ping_interval * 1000)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Without it two servers on one port would share the load without anybody having asked for it.
+        ("grpc.so_reuseport", 0),
+    ]
+    if settings.max_connection_age > 0:
+        options += [
+            # grpc spreads it by 10 % each way, so that clients do not come back all at once.
+            ("grpc.max_connection_age_ms", min(int(settings.max_connection_age * 1000), _UNLIMITED_AGE_MS)),
+            ("grpc.max_connection_age_grace_ms", min(int(settings.max_connection_age_grace * 1000), _UNLIMITED_AGE_MS)),
+        ]
+    if settings.max_concurrent_streams > 0:
+        options.append(("grpc.max_concurrent_streams", settings.max_concurrent_streams))
+    return options
+
+
+def build_server(
+    settings: Settings, handlers: Sequence[grpc.GenericRpcHandler], services: Sequence[str], health: Health
+) -> grpc.aio.Server:
+    """Return a server with our handlers, health and, if wanted, reflection; not bound, not started."""
+    server = grpc.aio.server(options=server_options(settings))
+    server.add_generic_rpc_handlers(tuple(handlers))
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    if settings.reflection:
+        reflection.enable_server_reflection((*services, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+    return server
+
+
+def bind(server: grpc.aio.Server, settings: Settings) -> int:
+    """Bind the port of the settings and return it, or the one that was picked for 0.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        port = server.add_insecure_port(f"{host}:{settings.grpc_port}")
+    except RuntimeError as error:
+        raise ConfigError(f"cannot listen on {host}:{settings.grpc_port}: {error}") from error
+    if port == 0:
+        raise ConfigError(f"cannot listen on {host}:{settings.grpc_port}: the port is in use, or not ours to take")
+    return port

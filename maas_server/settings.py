@@ -1,0 +1,210 @@
+"""All settings of the server, and the only place that reads the environment and the configuration file.
+
+A flag beats the environment (MAAS_GRPC_PORT), which beats the file (`grpc_port:` in YAML), which beats the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from maas_server.errors import ConfigError, Violation
+
+ENV_PREFIX = "MAAS_"
+CONFIG_VARIABLE = "MAAS_CONFIG"
+
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"": 1, "B": 1, **{f"{unit}B": 10 ** (3 * n) for n, unit in enumerate("kMG", 1)}}
+_BYTES |= {f"{unit}iB": 1 << (10 * n) for n, unit in enumerate("KMG", 1)}
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+
+
+def parse_duration(value: object) -> object:
+    """Return seconds for text like "500ms", "5s", "2m" or "5"; anything else as it is.
+
+    Raises:
+        ValueError: it is text, and not a duration.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _QUANTITY.fullmatch(value)
+    if match is None or (unit := match[2] or "s") not in _SECONDS:
+        raise ValueError(f'expected a duration such as 5, "5s" or "500ms", got "{value}"')
+    return float(match[1]) * _SECONDS[unit]
+
+
+def parse_size(value: object) -> object:
+    """Return bytes for text like "64MiB", "1.5GB" or "4096"; anything else as it is.
+
+    Raises:
+        ValueError: it is text, and not a size.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _QUANTITY.fullmatch(value)
+    if match is None or match[2] not in _BYTES:
+        raise ValueError(f'expected a size such as 4096, "512KiB" or "64MiB", got "{value}"')
+    return math.floor(float(match[1]) * _BYTES[match[2]])
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=(1 << 31) - 1)]
+
+
+def _setting(group: str, default: Any, description: str, unit: str = "", **constraints: Any) -> Any:
+    extra = {"group": group, "unit": unit}
+    return Field(default, description=description, json_schema_extra=extra, **constraints)
+
+
+def _duration(group: str, default: float, description: str, **constraints: Any) -> Any:
+    return _setting(group, default, description, "seconds", **constraints)
+
+
+def _size(group: str, default: int, description: str) -> Any:
+    return _setting(group, default, description, "bytes")
+
+
+class Settings(BaseSettings):
+    """What `maas serve` may be told. Making one reads nothing; `load_settings` does."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX, validate_default=True)
+
+    path: Path = _setting("Models", Path("models"), "A repository of models, one model's folder, or one model file.")
+    control: Literal["poll", "explicit"] = _setting(
+        "Models", "poll", "Who decides what is loaded: the repository, looked at again and again, or only RPCs."
+    )
+    poll_interval: Duration = _duration("Models", 2.0, "Time between two looks at the repository.", gt=0)
+    settle: Duration = _duration(
+        "Models", 1.0, "How long a version's files must stay as they are before it is taken for complete."
+    )
+    max_batch_size: int = _setting(
+        "Models", 0, "Most rows of one run, where a model's own configuration says none. 0: measured at load.", ge=0
+    )
+    max_queue_rows: int = _setting(
+        "Models", 4096, "Most rows waiting per version, where a model's own configuration says none.", ge=1
+    )
+
+    host: str = _setting("Network", "127.0.0.1", "Address to listen on; 0.0.0.0 or :: for all.", min_length=1)
+    grpc_port: int = _setting("Network", 8001, "Port for gRPC. 0: a free one, which is printed.", ge=0, le=65535)
+    max_message_bytes: Size = _size("Network", 64 << 20, "Largest message taken or sent.")
+    max_concurrent_streams: int = _setting(
+        "Network", 0, "Most RPCs under way on one connection. 0: no limit.", ge=0, le=(1 << 31) - 1
+    )
+    keepalive_min_ping_interval: Duration = _duration(
+        "Network", 5.0, "Shortest time between two keepalive pings of a client; one that pings more is cut off."
+    )
+    max_connection_age: Duration = _duration(
+        "Network",
+        1800.0,
+        "How long a connection lives, give or take a tenth, so that clients spread over servers that came later. "
+        "0: for ever.",
+    )
+    max_connection_age_grace: Duration = _duration(
+        "Network", 60.0, "How long RPCs may go on after their connection came of age."
+    )
+    reflection: bool = _setting("Network", True, "Tell clients the services and their messages.")
+
+    drain_delay: Duration = _duration(
+        "Shutdown",
+        3.0,
+        "How long requests are still taken after SIGTERM, for load balancers to notice. 5s where an orchestrator "
+        "takes servers away, 0 where nobody balances.",
+    )
+    grace: Duration = _duration("Shutdown", 30.0, "How long accepted requests may take after that.")
+
+    threads: int = _setting(
+        "Execution", 0, "CPU threads for running models. 0: as many as this process has CPUs.", ge=0, le=4096
+    )
+    scheduling: Literal["batch", "normal"] = _setting(
+        "Execution",
+        "batch",
+        "Linux's scheduling policy for the process; under batch, threads that wake do not interrupt each other, which "
+        "saves a quarter of the CPU time of an RPC.",
+    )
+
+    log_format: Literal["auto", "json", "pretty"] = _setting(
+        "Logs", "auto", "Form of the logs on standard error; auto: pretty on a terminal, else JSON lines."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("Logs", "info", "Least level that is logged.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what the constructor is given, and nothing else."""
+        return (init_settings,)
+
+
+def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
+    """Return the settings from flags, the environment and the file `config` (or MAAS_CONFIG), in this order.
+
+    Raises:
+        ConfigError: the file cannot be read, has an unknown key, or a value is wrong; the violations name the settings.
+    """
+    if config is None and (name := os.environ.get(CONFIG_VARIABLE)):
+        config = Path(name)
+    from_file = {} if config is None else _read_file(config)
+    from_environment = EnvSettingsSource(Settings, env_ignore_empty=True)()
+    try:
+        return Settings(**{**from_file, **from_environment, **flags})
+    except ValidationError as error:
+        violations = [
+            _violation(str(each["loc"][0]), each["msg"], each["input"], flags, from_environment, config)
+            for each in error.errors()
+        ]
+        raise ConfigError("the settings are wrong", violations=violations) from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected settings by name, got {type(content).__name__}")
+    unknown = [str(key) for key in content if key not in Settings.model_fields]
+    if unknown:
+        violations = [Violation(key, _unknown(key)) for key in unknown]
+        raise ConfigError(f"{path} has unknown settings", violations=violations)
+    return content
+
+
+def _unknown(key: str) -> str:
+    close = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.5)
+    return f"no such setting; did you mean {close[0]}?" if close else "no such setting"
+
+
+def _violation(
+    name: str,
+    message: str,
+    value: object,
+    flags: Mapping[str, Any],
+    from_environment: Mapping[str, Any],
+    config: Path | None,
+) -> Violation:
+    if name == "path" and name in flags:
+        source = "PATH"
+    elif name in flags:
+        source = "--" + name.replace("_", "-")
+    elif name in from_environment:
+        source = ENV_PREFIX + name.upper()
+    else:
+        source = f"{config}: {name}"
+    problem = message.removeprefix("Value error, ")
+    return Violation(source, problem if "got" in problem else f"{problem}, got {value!r}")

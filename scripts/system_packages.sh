@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Gets what pip cannot: system_packages.sh build PYTHON, or system_packages.sh test.
+#
+# Installs with apt-get where that is allowed (root, or sudo that asks no password); otherwise prints the command.
+# build: fails when something is still missing, because nothing works without it. test: never fails.
+set -euo pipefail
+
+purpose=$1
+python=${2:-python3}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+compiles() { echo "$2" | "$1" -std=c++20 "${@:3}" -x c++ - -o /dev/null >/dev/null 2>&1; }
+
+# Prints the Debian packages that stand for what is missing.
+missing() {
+  if ! compiles c++ 'int main() {}'; then echo g++; fi
+  if [[ $purpose == build ]]; then
+    local version
+    version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    "$python" -c 'import ensurepip' 2>/dev/null || echo "$version-venv"
+    "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ||
+      echo "$version-dev"
+  else
+    compiles c++ $'#include <gtest/gtest.h>\n#include <gmock/gmock.h>\nint main() {}' -lgmock -lgtest || echo libgtest-dev libgmock-dev
+    has clang++ || echo clang
+    has clang-tidy || echo clang-tidy
+    has clang-format || echo clang-format
+    has h2load || echo nghttp2-client
+    # The sanitizer runtimes are a package of clang's version, which is known once clang is there.
+    if has clang++ && ! compiles clang++ 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' \
+      -fsanitize=fuzzer,address; then
+      echo "libclang-rt-$(clang++ -dumpversion | cut -d. -f1)-dev"
+    fi
+  fi
+}
+
+install() {
+  local as_root=()
+  if [[ $(id -u) != 0 ]]; then as_root=(sudo -n); fi
+  has apt-get && { [[ $(id -u) == 0 ]] || sudo -n true 2>/dev/null; } || return 1
+  "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+}
+
+# Twice, because installing clang uncovers the need for its runtimes.
+for _ in 1 2; do
+  mapfile -t packages < <(missing | tr ' ' '\n')
+  if ((${#packages[@]} == 0)); then exit 0; fi
+  echo "Installing system packages: ${packages[*]}" >&2
+  install "${packages[@]}" || break
+done
+
+mapfile -t packages < <(missing | tr ' ' '\n')
+if ((${#packages[@]} == 0)); then exit 0; fi
+echo "Missing, and not installed automatically. Type:  sudo apt-get install ${packages[*]}" >&2
+if [[ $purpose == build ]]; then exit 1; fi

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Everything that must hold, cheapest first, pytest last: what `make test` runs.
+# A part whose system packages cannot be had is left out, and named at the end.
+set -euo pipefail
+
+make=${MAKE:-make}
+not_run=()
+
+scripts/system_packages.sh test
+
+# part NAME COMMAND...: runs the part if the command that it needs succeeds.
+part() {
+  local name=$1
+  shift
+  if ! "$@" >/dev/null 2>&1; then
+    not_run+=("$name")
+    return
+  fi
+  echo "==== $name"
+  "$make" --no-print-directory "$name"
+}
+has() { command -v "$1"; }
+gtest() { echo '#include <gtest/gtest.h>' | c++ -std=c++20 -fsyntax-only -x c++ -; }
+fuzzer() {
+  echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
+    clang++ -fsanitize=fuzzer,address -x c++ - -o /dev/null
+}
+
+part lint-py true
+part lint-headers true
+part lint-format has clang-format
+part lint-threads has clang++
+part tidy has clang-tidy
+part test-cpp gtest
+part test-asan gtest
+part test-tsan gtest
+part fuzz fuzzer
+part test-py true
+
+if ((${#not_run[@]})); then
+  echo "Not run, for want of system packages (named above): ${not_run[*]}" >&2
+fi

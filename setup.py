@@ -1,0 +1,195 @@
+"""Builds what pyproject.toml cannot say: the C++ core and the protobuf stubs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar
+
+import google.rpc
+import grpc_tools
+from pybind11.setup_helpers import Pybind11Extension
+from setuptools import Command, setup
+from setuptools.command.build import build
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+NOT_SHIPPED = ("_test.cc", "_bench.cc", "_fuzz.cc")
+
+# Whole files are compiled for an instruction set and chosen at run time, so that one wheel runs on any x86-64.
+# No other file may get these flags: a function inlined from there would run before the choice is made.
+ISA_FLAGS = {
+    "_avx2.cc": ["-mavx2", "-mf16c"],
+    "_avx512.cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mf16c"],
+}
+COMPILE_FLAGS = [
+    "-O3",
+    "-g0",
+    "-Wall",
+    "-Wextra",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",  # An fma rounds once where ONNX rounds twice: answers would differ from the runtime's.
+]
+LINK_FLAGS = ["-s", "-pthread"] if sys.platform == "linux" else ["-pthread"]
+
+
+def core_sources() -> list[str]:
+    found = [*ROOT.glob("csrc/maas/**/*.cc"), *ROOT.glob("csrc/bindings/*.cc")]
+    shipped = [path for path in found if not path.name.endswith(NOT_SHIPPED)]
+    return sorted(str(path.relative_to(ROOT)) for path in shipped)
+
+
+def isa_flags(source: str) -> list[str]:
+    if platform.machine().lower() not in {"x86_64", "amd64"}:
+        return []
+    return next((flags for suffix, flags in ISA_FLAGS.items() if source.endswith(suffix)), [])
+
+
+class Build(build):
+    """`build`, which also makes the stubs; editable installs run its sub-commands as well."""
+
+    sub_commands: ClassVar = [*build.sub_commands, ("build_stubs", None)]
+
+
+class BuildCore(build_ext):
+    """`build_ext` that compiles in parallel and only what changed since the objects were made."""
+
+    def build_extension(self, ext: Pybind11Extension) -> None:
+        ext.define_macros.append(("MAAS_VERSION", f'"{self.distribution.get_version()}"'))
+        # Not build_temp: an editable install is given a fresh one each time.
+        objects_dir = ROOT / "build" / "ext" / f"{sys.implementation.cache_tag}-{platform.machine().lower()}"
+        with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+            objects = list(pool.map(lambda source: self._compile(ext, source, objects_dir), ext.sources))
+        self.compiler.link_shared_object(
+            objects,
+            self.get_ext_fullpath(ext.name),
+            extra_postargs=ext.extra_link_args,
+            target_lang="c++",
+        )
+
+    def _compile(self, ext: Pybind11Extension, source: str, objects_dir: Path) -> str:
+        target = (objects_dir / source).with_suffix(".o")
+        depfile, flagfile = target.with_suffix(".d"), target.with_suffix(".flags")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        flags = [*ext.extra_compile_args, *isa_flags(source)]
+        settings = "\n".join(
+            map(str, [*self.compiler.compiler_so, *flags, ext.define_macros, ext.include_dirs, self.include_dirs])
+        )
+        if is_current(target, depfile) and flagfile.exists() and flagfile.read_text() == settings:
+            return str(target)
+        self.compiler.compile(
+            [source],
+            output_dir=str(objects_dir),
+            macros=ext.define_macros,
+            include_dirs=ext.include_dirs,
+            extra_postargs=[*flags, "-MMD", "-MF", str(depfile)],
+        )
+        flagfile.write_text(settings)
+        return str(target)
+
+
+def is_current(target: Path, depfile: Path) -> bool:
+    """Whether the object is at least as new as everything that it was made from."""
+    if not (target.exists() and depfile.exists()):
+        return False
+    made = target.stat().st_mtime_ns
+    inputs = depfile.read_text().replace("\\\n", " ").split(":", 1)[1].split()
+    return all((path := ROOT / name).exists() and path.stat().st_mtime_ns <= made for name in inputs)
+
+
+class BuildStubs(Command):
+    """Generates maas_server/_stubs from proto/, and lays the .proto files beside it for other languages."""
+
+    description = "generate protobuf stubs"
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
+    editable_mode = False
+
+    def initialize_options(self) -> None:
+        self.build_lib: str | None = None
+
+    def finalize_options(self) -> None:
+        self.set_undefined_options("build", ("build_lib", "build_lib"))
+
+    def run(self) -> None:
+        assert self.build_lib is not None
+        package = (ROOT if self.editable_mode else Path(self.build_lib)) / "maas_server"
+        with tempfile.TemporaryDirectory() as temporary:
+            generated = Path(temporary)
+            generate_stubs(generated)
+            replace_tree(generated, package / "_stubs")
+        replace_tree(ROOT / "proto", package / "protos")
+
+    def get_source_files(self) -> list[str]:
+        return [str(path.relative_to(ROOT)) for path in proto_files()]
+
+    def get_outputs(self) -> list[str]:
+        package = Path(self.build_lib or "") / "maas_server"
+        outputs = [package / "_stubs" / "__init__.py"]
+        for path in proto_files():
+            relative = path.relative_to(ROOT / "proto")
+            stub = package / "_stubs" / relative.with_name(relative.stem + "_pb2.py")
+            outputs += [stub, stub.with_suffix(".pyi"), stub.with_name("__init__.py"), package / "protos" / relative]
+        return sorted({str(path) for path in outputs})
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+
+def proto_files() -> list[Path]:
+    return sorted((ROOT / "proto").rglob("*.proto"))
+
+
+def generate_stubs(out: Path) -> None:
+    """Runs protoc into `out`, moving every import of our packages below maas_server._stubs."""
+    roots = [
+        ROOT / "proto",
+        Path(next(iter(google.rpc.__path__))).parents[1],
+        Path(grpc_tools.__file__).parent / "_proto",
+    ]
+    names = [str(path.relative_to(ROOT / "proto")) for path in proto_files()]
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            *(f"-I{root}" for root in roots),
+            f"--python_out={out}",
+            f"--pyi_out={out}",
+            *names,
+        ],
+        check=True,
+    )
+    packages = "|".join(sorted({name.split("/", 1)[0] for name in names}))
+    ours = re.compile(rf"^from ({packages})\b", re.MULTILINE)
+    for path in [*out.rglob("*_pb2.py"), *out.rglob("*_pb2.pyi")]:
+        path.write_text(ours.sub(r"from maas_server._stubs.\1", path.read_text()))
+    for folder in [out, *(path for path in out.rglob("*") if path.is_dir())]:
+        (folder / "__init__.py").touch()
+
+
+def replace_tree(source: Path, target: Path) -> None:
+    """Makes `target` a copy of `source`, without what an earlier build left there."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+
+
+setup(
+    cmdclass={"build": Build, "build_ext": BuildCore, "build_stubs": BuildStubs},
+    ext_modules=[
+        Pybind11Extension(
+            "maas_server._core",
+            core_sources(),
+            include_dirs=["csrc"],
+            cxx_std=20,
+            extra_compile_args=COMPILE_FLAGS,
+            extra_link_args=LINK_FLAGS,
+        )
+    ],
+)

@@ -1,0 +1,20 @@
+"""What the tests of the code base itself look at."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def committed(root: Path) -> list[Path]:
+    """Every file that is, or on the next commit would be, in the repository."""
+    if shutil.which("git") is None or not (root / ".git").exists():
+        pytest.skip("not a git checkout")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+    files = sorted({root / name for name in listed.split("\0") if name})
+    return [path for path in files if path.is_file()]

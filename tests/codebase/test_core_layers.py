@@ -1,0 +1,88 @@
+"""csrc/maas: serving on top, base at the bottom, no Python anywhere, every part with its test."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+LAYERS: dict[str, set[str]] = {
+    "base": set(),
+    "wire": {"base"},
+    "quant": {"base"},
+    "batching": {"base"},
+    "model": {"base", "wire"},
+    "pack": {"base", "quant"},
+    "exec": {"base", "batching", "model", "pack", "quant", "wire"},
+    "serving": {"base", "batching", "exec", "model", "pack", "quant", "wire"},
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+FOREIGN = re.compile(r"^(pybind11/|Python\.h$|numpy/|bindings/|(.*/)?pyconfig\.h$)")
+
+# Instruction-set variants of one function are tested through the front that chooses among them.
+VARIANTS = re.compile(r"_(portable|avx2|avx512|neon)$")
+# Other sources without a test of their own, each with its reason.
+UNTESTED: dict[str, str] = {}
+
+
+def core_files(root: Path, *suffixes: str) -> list[Path]:
+    files = sorted(path for path in (root / "csrc" / "maas").rglob("*") if path.suffix in suffixes)
+    assert files
+    return files
+
+
+def wrong_includes(source: str, layer: str) -> list[str]:
+    """The includes of one file that its layer may not have."""
+    visible = LAYERS[layer] | {layer}
+    wrong = []
+    for target in INCLUDE.findall(source):
+        upward = target.startswith("maas/") and target.split("/")[1] not in visible
+        if upward or FOREIGN.match(target):
+            wrong.append(target)
+    return wrong
+
+
+def test_includes_go_down_the_layers_and_never_to_python(root: Path) -> None:
+    wrong = {
+        str(path.relative_to(root)): bad
+        for path in core_files(root, ".h", ".cc", ".cu")
+        if (bad := wrong_includes(path.read_text(), path.relative_to(root).parts[2]))
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("layer", "include"),
+    [
+        ("base", '#include "maas/wire/reader.h"'),
+        ("batching", '#  include "maas/serving/engine.h"'),
+        ("wire", "#include <pybind11/pybind11.h>"),
+        ("serving", "#include <Python.h>"),
+    ],
+)
+def test_the_check_finds_an_include_against_the_layers(layer: str, include: str) -> None:
+    assert wrong_includes(include, layer)
+
+
+def test_every_source_of_the_core_has_a_sibling_test(root: Path) -> None:
+    sources = [path for path in core_files(root, ".cc") if not re.search(r"_(test|bench|fuzz)$", path.stem)]
+    untested = {
+        str(path.relative_to(root))
+        for path in sources
+        if not VARIANTS.search(path.stem) and not path.with_name(f"{path.stem}_test.cc").exists()
+    }
+    assert untested == UNTESTED.keys()
+
+
+def test_headers_are_guarded_by_pragma_once(root: Path) -> None:
+    bare = [str(path.relative_to(root)) for path in core_files(root, ".h") if "#pragma once" not in path.read_text()]
+    assert not bare
+
+
+def test_the_core_reads_no_environment(root: Path) -> None:
+    readers = [
+        str(path.relative_to(root)) for path in core_files(root, ".h", ".cc", ".cu") if "getenv" in path.read_text()
+    ]
+    # Tests are told by the environment where the golden cases lie.
+    assert [name for name in readers if not name.endswith("_test.cc") and "golden" not in name] == []

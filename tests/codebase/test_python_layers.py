@@ -1,0 +1,125 @@
+"""cli -> server -> rpc -> engine -> _core, server -> models -> _core: imports go that way only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "maas_server"
+
+# The part of models/ that others build on; the rest is its own affair, known to the server which composes it.
+MODELS_PUBLIC = {"host", "plan", "registry", "runner"}
+
+# Who may import whom. A module's room is its first name below the package.
+COMMON = {"errors", "settings"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "settings": {"errors"},
+    "observe": COMMON | {"observe"},
+    "security": COMMON | {"security"},
+    "engine": COMMON | {"_core", "observe"},
+    "models": COMMON | {"_core", "observe", "models", "models public"},
+    "client": {"errors", "_stubs", "client"},
+    "rpc": COMMON | {"_core", "_stubs", "engine", "models public", "observe", "rpc", "security"},
+    "server": COMMON | {"_core", "engine", "models", "models public", "observe", "rpc", "security", "server"},
+    "cli": COMMON | {"_stubs", "client", "cli", "models", "models public", "observe", "server"},
+    "__main__": {"cli"},
+    "": set(),
+}
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything imported, inside functions and TYPE_CHECKING as well."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")
+                parents = parents[: len(parents) - node.level + is_package]
+                base = ".".join([*parents, base]).rstrip(".")
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def room(module: str) -> str:
+    """The room that a dotted name below the package belongs to."""
+    names = module.split(".")[1:]
+    if names and names[0] == "models":
+        return "models public" if len(names) > 1 and names[1] in MODELS_PUBLIC else "models"
+    return names[0] if names else ""
+
+
+def wrong_imports(source: str, path: Path, root: Path) -> list[str]:
+    """The imports of one file that go against the arrows."""
+    module = module_name(path, root)
+    own = room(module).replace("models public", "models")
+    wrong = []
+    for line, target in imported_modules(ast.parse(source), module, path.name == "__init__.py"):
+        if not target.startswith(f"{PACKAGE}."):
+            continue
+        wanted = room(target)
+        if wanted.startswith("__"):
+            continue  # __version__ and the like: facts about the package itself.
+        if wanted not in ALLOWED[own]:
+            wrong.append(f"{path.relative_to(root)}:{line} imports {target}, but {own or PACKAGE} may not use {wanted}")
+    return wrong
+
+
+def test_imports_follow_the_arrows(root: Path) -> None:
+    files = [path for path in (root / PACKAGE).rglob("*.py") if "_stubs" not in path.parts]
+    assert files
+    unknown = {room(module_name(path, root)) for path in files} - ALLOWED.keys() - {"models public"}
+    assert not unknown, f"give these rooms their arrows in ALLOWED: {sorted(unknown)}"
+    wrong = [line for path in sorted(files) for line in wrong_imports(path.read_text(), path, root)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_outside_the_package_reaches_into_the_core(root: Path) -> None:
+    wrong = [
+        f"{path.relative_to(root)}:{line}"
+        for folder in ("examples", "benchmarks")
+        for path in (root / folder).rglob("*.py")
+        for line, target in imported_modules(ast.parse(path.read_text()), module_name(path, root), False)
+        if target.startswith(f"{PACKAGE}._core")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("rpc/predict.py", "from maas_server.models.repository import Repository"),
+        ("rpc/predict.py", "from maas_server.models import repository"),
+        ("rpc/predict.py", "from ..models.repository import Repository"),
+        ("models/registry.py", "import maas_server.server"),
+        ("engine.py", "from maas_server.rpc import predict"),
+        ("client/_client.py", "def f():\n    from maas_server import engine"),
+        ("server.py", "from maas_server.cli import main"),
+        ("__init__.py", "from maas_server import cli"),
+    ],
+)
+def test_the_check_finds_an_import_against_the_arrows(file: str, source: str, root: Path) -> None:
+    assert wrong_imports(source, root / PACKAGE / file, root)
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("rpc/predict.py", "from maas_server.models.registry import Registry"),
+        ("rpc/predict.py", "from . import handlers"),
+        ("cli/serve.py", "from ..server import serve"),
+        ("engine.py", "from maas_server import _core"),
+        ("client/_client.py", "from maas_server import __version__"),
+    ],
+)
+def test_the_check_lets_an_import_along_the_arrows_pass(file: str, source: str, root: Path) -> None:
+    assert wrong_imports(source, root / PACKAGE / file, root) == []
