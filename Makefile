@@ -54,7 +54,7 @@ test:  ## everything: lint, C++ tests, sanitizers, fuzzing, pytest
 	@$(MAKE) venv build
 	@MAKE="$(MAKE)" scripts/test.sh
 
-lint: lint-py lint-headers lint-format lint-threads tidy  ## all static checks
+lint: lint-py lint-headers lint-format tidy  ## all static checks
 
 lint-py: venv build  ## ruff and mypy
 	@$(BIN)/ruff check .
@@ -70,7 +70,7 @@ lint-format:  ## clang-format would change nothing
 lint-threads:  ## clang proves the locking annotations
 	@$(CPP) thread-safety
 
-tidy:  ## clang-tidy
+tidy: lint-threads  ## clang-tidy, and the locking annotations
 	@$(CPP) tidy
 
 format:  ## format Python and C++

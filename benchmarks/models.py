@@ -52,6 +52,15 @@ class Model:
         response = predict_pb2.PredictResponse(id=request.id, model=self.name, version=1, outputs=[output])
         return response.ByteSize(), response.ByteSize() + _RECEIPT_SLACK
 
+    def check_reply(self, reply: bytes) -> None:
+        """Compare a serialized answer with numpy's.
+
+        Raises:
+            AssertionError: they differ.
+        """
+        (output,) = predict_pb2.PredictResponse.FromString(reply).outputs
+        np.testing.assert_allclose(np.frombuffer(output.data, np.float32), self.answer[0], rtol=1e-4, atol=1e-4)
+
     def check(self, target: str, **options: Any) -> None:
         """Ask with our client, and compare the answer with numpy's.
 

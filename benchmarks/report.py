@@ -60,14 +60,13 @@ class Circumstances:
     kernel: str
     versions: Mapping[str, str]
     scheduling_policy: str
-    quick: bool
 
     @classmethod
-    def observe(cls, scheduling_policy: str, quick: bool) -> Circumstances:
+    def observe(cls, scheduling_policy: str) -> Circumstances:
         """Look at this machine, checkout and environment."""
         versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
         versions["python"] = platform.python_version()
-        return cls(_commit(), _cpu(), os.cpu_count() or 0, platform.release(), versions, scheduling_policy, quick)
+        return cls(_commit(), _cpu(), os.cpu_count() or 0, platform.release(), versions, scheduling_policy)
 
     def header(self) -> str:
         """Return the lines above the table."""
@@ -106,8 +105,8 @@ def table(results: Sequence[Result]) -> str:
     )
 
 
-def append_to_history(result: Result, circumstances: Circumstances) -> Path:
-    """Append one JSON line and return the file it went to."""
+def append_to_history(result: Result, circumstances: Circumstances) -> None:
+    """Append one JSON line to the file of this day and commit."""
     now = datetime.datetime.now(datetime.UTC)
     line: dict[str, Any] = {
         "name": result.name,
@@ -127,13 +126,11 @@ def append_to_history(result: Result, circumstances: Circumstances) -> Path:
         "versions": dict(circumstances.versions),
         "scheduling_policy": circumstances.scheduling_policy,
         "load_average": os.getloadavg()[0],
-        "quick": circumstances.quick,
     }
     HISTORY.mkdir(exist_ok=True)
     path = HISTORY / f"{now:%Y-%m-%d}-{circumstances.commit}.jsonl"
     with path.open("a") as file:
         file.write(json.dumps(line) + "\n")
-    return path
 
 
 def _number(value: float) -> str:

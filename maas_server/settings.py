@@ -61,7 +61,7 @@ Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=(1 << 31) - 1)
 
 
 def _setting(group: str, default: Any, description: str, unit: str = "", **constraints: Any) -> Any:
-    extra = {"group": group, "unit": unit}
+    extra: dict[str, Any] = {"group": group, "unit": unit}
     return Field(default, description=description, json_schema_extra=extra, **constraints)
 
 

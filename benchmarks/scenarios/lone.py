@@ -18,16 +18,14 @@ def run(bench: Bench) -> Result:
     """Compare the median latency with that of a handler that calls the session directly."""
     repository = bench.repository()
     model = models.tiny(repository)
-    body = model.request().SerializeToString()
     count = bench.count(2_000)
 
     with serve(repository) as server, reference("plain", model.path, policy=server.scheduling_policy()) as plain:
         model.check(server.target)
-        model.check(plain.target)
         rounds = alternate(
             bench.rounds,
-            ours=lambda: _median_latency_us(server, body, count),
-            plain=lambda: _median_latency_us(plain, body, count),
+            ours=lambda: _median_latency_us(server, model, count),
+            plain=lambda: _median_latency_us(plain, model, count),
         )
     return Result(
         name="lone",
@@ -40,10 +38,11 @@ def run(bench: Bench) -> Result:
     )
 
 
-def _median_latency_us(server: Server, body: bytes, count: int) -> float:
+def _median_latency_us(server: Server, model: models.Model, count: int) -> float:
+    body = model.request().SerializeToString()
     with grpc.insecure_channel(server.target) as channel:
         predict: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
-        predict(body, timeout=10)
+        model.check_reply(predict(body, timeout=10))
         taken = []
         for _ in range(count):
             started = time.perf_counter_ns()

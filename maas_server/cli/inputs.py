@@ -13,29 +13,37 @@ import numpy as np
 from maas_server._stubs.maas.v1 import model_pb2, tensor_pb2
 from maas_server.client import BFloat16, TensorLike
 from maas_server.client._tensors import as_array, dtype_of
+from maas_server.errors import NotAvailable, NotFound
 
 
-def signature_of(
-    models: Iterable[model_pb2.ModelInfo], version: int | None, label: str | None
-) -> model_pb2.Signature | None:
-    """Return the signature of the version that will answer, from a status of one model; None: it is not known."""
-    for model in models:
-        number = version or (model.labels.get(label, 0) if label else model.default_version)
-        for each in model.versions:
-            if each.version == number:
-                return each.signature
-    return None
+def signature_of(models: Iterable[model_pb2.ModelInfo], version: int | None, label: str | None) -> model_pb2.Signature:
+    """Return the signature of the version that will answer, from the status of one model.
+
+    Raises:
+        NotFound: there is no such version or label.
+        NotAvailable: no version answers requests that name none.
+    """
+    (model,) = models
+    if label is not None and label not in model.labels:
+        raise NotFound(f"{model.name} has no label {label}")
+    number = version or (model.labels[label] if label is not None else model.default_version)
+    if not number:
+        raise NotAvailable(f"no version of {model.name} is AVAILABLE")
+    for each in model.versions:
+        if each.version == number:
+            return each.signature
+    raise NotFound(f"{model.name} has no version {number}")
 
 
 def read_inputs(
-    texts: Iterable[str], documents: Mapping[str, Any], signature: model_pb2.Signature | None
+    texts: Iterable[str], documents: Mapping[str, Any], signature: model_pb2.Signature
 ) -> dict[str, TensorLike]:
     """Return the inputs given as NAME=VALUE and those of a JSON document.
 
     Raises:
         click.UsageError: a value cannot be read, or does not fit the model's datatype.
     """
-    wanted = {} if signature is None else {tensor.name: tensor for tensor in signature.inputs}
+    wanted = {tensor.name: tensor for tensor in signature.inputs}
     values = dict(documents)
     for text in texts:
         name, value = _split(text, wanted)
@@ -67,7 +75,7 @@ def _split(text: str, wanted: Mapping[str, model_pb2.TensorSignature]) -> tuple[
     required = [tensor.name for tensor in wanted.values() if not tensor.optional]
     if len(required) == 1:
         return required[0], text
-    raise click.UsageError(f"expected NAME=VALUE, got {text}; the model's inputs: {', '.join(wanted) or 'not known'}")
+    raise click.UsageError(f"expected NAME=VALUE, got {text}; the model's inputs: {', '.join(wanted)}")
 
 
 def _read(name: str, value: str) -> Any:

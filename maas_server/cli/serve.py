@@ -32,8 +32,7 @@ class GroupedCommand(click.Command):
         """Write the options, group by group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None:
                 groups.setdefault(getattr(param, "group", "Options"), []).append(record)
         for name, records in sorted(groups.items(), key=lambda item: item[0] == "Options"):
             with formatter.section(name):

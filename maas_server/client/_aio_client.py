@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
+from weakref import WeakSet
 
 import grpc
 import grpc.aio
@@ -28,7 +29,7 @@ from maas_server.client._channel import DEFAULT_ADDRESS, ChannelSettings, channe
 from maas_server.client._codec import Prediction
 from maas_server.client._status import from_rpc_error
 from maas_server.client._tensors import TensorLike
-from maas_server.errors import NotFound, Unavailable
+from maas_server.errors import Cancelled, NotFound, Unavailable
 
 T = TypeVar("T")
 
@@ -50,6 +51,9 @@ class AsyncClient:
     ) -> None:
         self._settings = ChannelSettings(address, credentials, max_message_bytes)
         self._calls = Calls(timeout)
+        self._closed = False
+        # A channel that closes lets streams under way go on; we must end them.
+        self._streams: WeakSet[AsyncPredictStream] = WeakSet()
         # By whether the channel asks for the server's health; made when first used, inside the loop.
         self._channels: dict[bool, grpc.aio.Channel] = {}
 
@@ -65,7 +69,11 @@ class AsyncClient:
 
     def stream(self) -> AsyncPredictStream:
         """Return a stream, to be opened by `async with`, that joins concurrent predictions into shared messages."""
-        return AsyncPredictStream(self._calls, lambda: self._channel(health_check=True).stream_stream(PREDICT_STREAM)())
+        stream = AsyncPredictStream(
+            self._calls, lambda: self._channel(health_check=True).stream_stream(PREDICT_STREAM)()
+        )
+        self._streams.add(stream)
+        return stream
 
     async def status(self, model: str | None = None, version: int | None = None) -> list[model_pb2.ModelInfo]:
         """Return what the server says about one model or all, as maas.v1.ModelInfo.
@@ -134,6 +142,9 @@ class AsyncClient:
 
     async def close(self) -> None:
         """End the connections; calls under way are cancelled."""
+        self._closed = True
+        for stream in list(self._streams):
+            await stream.cancel()
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             await channel.close()
@@ -152,6 +163,11 @@ class AsyncClient:
         while True:
             try:
                 answer = await send(call.request, timeout=deadline.remaining())
+            except asyncio.CancelledError:
+                # A channel that closes cancels its calls, which look as if their tasks had been.
+                if self._closed and (task := asyncio.current_task()) is not None and not task.cancelling():
+                    raise Cancelled("the client was closed") from None
+                raise
             except grpc.RpcError as failure:
                 error = from_rpc_error(failure)
                 pause = call.pause_before_retry(error, deadline)
@@ -162,6 +178,8 @@ class AsyncClient:
             await asyncio.sleep(pause)
 
     def _channel(self, *, health_check: bool) -> grpc.aio.Channel:
+        if self._closed:
+            raise Cancelled("the client is closed")
         channel = self._channels.get(health_check)
         if channel is None:
             settings = self._settings

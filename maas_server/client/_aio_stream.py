@@ -56,7 +56,7 @@ class AsyncPredictStream:
         """
         call = self._calls.stream_predict(model, inputs, options)
         if not self._open_for_calls:
-            raise RuntimeError("the stream is not open")
+            raise Cancelled("the stream is not open")
         future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
         number = self._state.add(call, future, time.monotonic())
         self._idle.clear()
@@ -113,7 +113,7 @@ class AsyncPredictStream:
         while await self._has_work():
             try:
                 self._call = self._open()
-            except grpc.aio.UsageError as failure:  # How a closed channel refuses calls.
+            except (Cancelled, grpc.aio.UsageError) as failure:  # How a closed client and channel refuse calls.
                 _settle(self._state.fail_all(Cancelled(str(failure))))
                 self._note_settled()
                 continue

@@ -137,8 +137,8 @@ class Client:
 
     def close(self) -> None:
         """End the connections; calls under way are cancelled."""
-        self._closed.set()
         with self._lock:
+            self._closed.set()
             channels, self._channels = self._channels, {}
         for channel in channels.values():
             channel.close()
@@ -169,6 +169,8 @@ class Client:
 
     def _channel(self, *, health_check: bool) -> grpc.Channel:
         with self._lock:
+            if self._closed.is_set():
+                raise Cancelled("the client is closed")
             channel = self._channels.get(health_check)
             if channel is None:
                 settings = self._settings

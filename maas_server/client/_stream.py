@@ -73,12 +73,13 @@ class PredictStream:
 
         Raises:
             InvalidRequest: the request cannot be put into bytes.
+            Cancelled: the stream is not open.
         """
         call = self._calls.stream_predict(model, inputs, options)
         future: Future[Prediction] = Future()
         with self._lock:
             if not self._open_for_calls:
-                raise RuntimeError("the stream is not open")
+                raise Cancelled("the stream is not open")
             number = self._state.add(call, future, time.monotonic())
             self._work.notify_all()
             self._wake_timer(call.timeout)

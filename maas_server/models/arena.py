@@ -29,10 +29,11 @@ class ShrinkPolicy:
         if now < self._window_end:
             return False
         first = self._window_end == 0.0
-        recent = self._window_peak
         self._window_end = now + self._window
-        self._window_peak = 0
-        if first or self._peak <= self._floor or self._peak <= self._ratio * recent:
+        if first:
+            return False
+        recent, self._window_peak = self._window_peak, 0
+        if self._peak <= self._floor or self._peak <= self._ratio * recent:
             return False
         self._peak = recent
         return True

@@ -51,7 +51,9 @@ Axis = Annotated[int, Field(ge=0, le=15)]
 Version = Annotated[int, Field(ge=1, lt=2**63)]
 Number = Annotated[int | float, Field(allow_inf_nan=False)]
 # YAML has no tuples, so lists must pass for them in strict mode.
-Buckets = Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 30)], ...], Field(min_length=1, max_length=64, strict=False)]
+Buckets = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=1 << 30)], ...], Field(min_length=1, max_length=64, strict=False)
+]
 Shape = Annotated[tuple[Annotated[int, Field(ge=0, le=1 << 30)], ...], Field(max_length=16, strict=False)]
 Versions = Annotated[tuple[Version, ...], Field(min_length=1, strict=False)]
 
@@ -76,7 +78,7 @@ class BatchingConfig(_Section):
     enabled: Literal["auto", True, False] = "auto"
     max_batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
     max_queue_delay_us: Annotated[int, Field(ge=0, le=60_000_000), BeforeValidator(_microseconds)] = 0
-    max_queue_rows: Annotated[int, Field(ge=1, le=1 << 24)] = 4096
+    max_queue_rows: Annotated[int, Field(ge=1, le=1 << 24)] | None = None
     max_request_rows: Annotated[int, Field(ge=1, le=1 << 24)] = 1024
     batch_axis: dict[str, Axis] | None = None
 

@@ -20,8 +20,9 @@ class _StrictLoader(yaml.SafeLoader):
     """Safe YAML without anchors and aliases (so nothing can multiply) and without duplicate keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent) or getattr(self.peek_event(), "anchor", None) is not None:
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=self.peek_event().start_mark)
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
@@ -29,7 +30,9 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(problem=f"expected a name as key, got {key!r}", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"expected a name as key, got {key!r}", problem_mark=key_node.start_mark
+                )
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"{key!r} is there twice", problem_mark=key_node.start_mark)
             seen.add(key)
@@ -60,7 +63,7 @@ def parse_config(data: bytes, where: str) -> ModelConfig:
         raise ConfigError(f"{where}: expected at most {MAX_CONFIG_BYTES} bytes")
     try:
         # _StrictLoader is a SafeLoader: it constructs plain values only.
-        document = yaml.load(data.decode(), Loader=_StrictLoader)  # noqa: S506
+        document = yaml.load(data.decode(), Loader=_StrictLoader)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{where}: not UTF-8 at byte {error.start}") from error
     except yaml.MarkedYAMLError as error:
@@ -68,7 +71,9 @@ def parse_config(data: bytes, where: str) -> ModelConfig:
         line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ConfigError(f"{where}{line}: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not usable YAML: {str(error).splitlines()[0] if str(error) else 'nested too deep'}") from error
+        raise ConfigError(
+            f"{where}: not usable YAML: {str(error).splitlines()[0] if str(error) else 'nested too deep'}"
+        ) from error
     if document is None:
         document = {}
     if not isinstance(document, dict):

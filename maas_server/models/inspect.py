@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from maas_server.errors import LoadError
-from maas_server.models.config import ModelConfig, WarmupInput
+from maas_server.models.config import ModelConfig
 from maas_server.models.padding import PadGroup
 from maas_server.models.prober import Recipe, RunFailed, find_recipe, run
-from maas_server.models.runner import Runner, Signature
+from maas_server.models.runner import Runner, Signature, TensorInfo
 from maas_server.models.samples import Axes, Layout
 
 Sources = tuple[tuple[int, int] | None, ...]
@@ -53,7 +53,7 @@ def inspect(runner: Runner, signature: Signature, config: ModelConfig, groups: S
         LoadError: the configuration names inputs or axes that the model does not have.
     """
     hints = config.warmup.inputs
-    _check_names("warmup.inputs", hints, signature)
+    _check_names("warmup.inputs", hints, signature.inputs)
     candidates = _candidates(signature, config)
     reason = "every dimension of its inputs is fixed" if not _varies(signature) else "no dimension counts rows"
     if not config.warmup.enabled:
@@ -66,6 +66,7 @@ def inspect(runner: Runner, signature: Signature, config: ModelConfig, groups: S
         except RunFailed as failed:
             reason = f"rows do not run together: {failed}"
             continue
+        reason = reason or _contradiction(signature, outputs, config.batching.batch_axis or {})
         if not reason:
             return Inspection(layout, outputs, recipe)
     plain = make_layout(signature, (None,) * len(signature.inputs), groups)
@@ -101,24 +102,23 @@ def _varies(signature: Signature) -> bool:
     return any(size < 0 for info in signature.inputs for size in info.shape)
 
 
-def _check_names(field: str, names: Iterable[str], signature: Signature) -> None:
-    known = [info.name for info in signature.inputs]
+def _check_names(field: str, names: Iterable[str], known: Iterable[TensorInfo]) -> None:
+    allowed = [info.name for info in known]
     for name in names:
-        if name not in known:
-            raise LoadError(f"{field}.{name}: the model has no such input; it has {', '.join(known)}")
+        if name not in allowed:
+            raise LoadError(f"{field}.{name}: the model has no such tensor; it has {', '.join(allowed)}")
 
 
 def _candidates(signature: Signature, config: ModelConfig) -> list[Axes]:
     """Return possible batch axes, likeliest first."""
     configured = config.batching.batch_axis
     if configured is not None:
-        _check_names("batching.batch_axis", configured, signature)
+        _check_names("batching.batch_axis", configured, (*signature.inputs, *signature.outputs))
         for info in signature.inputs:
             axis = configured.get(info.name)
             if axis is not None and (axis >= len(info.shape) or info.shape[axis] >= 0):
-                raise LoadError(
-                    f"batching.batch_axis.{info.name}: expected a dimension that varies, got {axis} of {list(info.shape)}"
-                )
+                where = f"batching.batch_axis.{info.name}"
+                raise LoadError(f"{where}: expected a dimension that varies, got {axis} of {list(info.shape)}")
         return [tuple(configured.get(info.name) for info in signature.inputs)]
     candidates = [_axes_of_name(signature, name) for name in _ranked_names(signature)]
     # Unnamed dimensions: the first one that varies, preferring the first dimension; then only the first dimension.
@@ -126,6 +126,15 @@ def _candidates(signature: Signature, config: ModelConfig) -> list[Axes]:
     leading = tuple(axis if axis == 0 else None for axis in first)
     candidates += [axes for axes in (first, leading) if 0 in axes]
     return list(dict.fromkeys(candidates))
+
+
+def _contradiction(signature: Signature, outputs: Sequence[OutputFacts], configured: Mapping[str, int]) -> str:
+    """Return how the configured batch axes of outputs differ from those that the runs showed; empty: not at all."""
+    for info, facts in zip(signature.outputs, outputs, strict=True):
+        if info.name in configured and configured[info.name] != facts.batch_axis:
+            said = configured[info.name]
+            return f"batching.batch_axis says {said} for output {info.name!r}, runs say {facts.batch_axis}"
+    return ""
 
 
 def _ranked_names(signature: Signature) -> list[str]:
@@ -174,8 +183,10 @@ def _observe(runner: Runner, recipe: Recipe, groups: Sequence[PadGroup]) -> tupl
     return _with_padding(tuple(facts), layout, groups), reason
 
 
-def _follow_symbols(runner: Runner, recipe: Recipe, rows: int, base: Sequence[tuple[int, ...]]) -> list[dict[int, str | None]]:
-    """Return, per output, the dimensions that change with a symbol's size: the symbol where they equal it, else None."""
+def _follow_symbols(
+    runner: Runner, recipe: Recipe, rows: int, base: Sequence[tuple[int, ...]]
+) -> list[dict[int, str | None]]:
+    """Return, per output, the dimensions that change with a symbol: the symbol where they equal its size, else None."""
     found: list[dict[int, str | None]] = [{} for _ in base]
     for symbol in recipe.layout.free_symbols():
         size = recipe.sizes[symbol]
@@ -227,7 +238,9 @@ def _place(layout: Layout, symbol: str) -> tuple[int, int]:
     return next((place for place in places if place[0] not in layout.masks), places[0])
 
 
-def _with_padding(outputs: tuple[OutputFacts, ...], layout: Layout, groups: Sequence[PadGroup]) -> tuple[OutputFacts, ...]:
+def _with_padding(
+    outputs: tuple[OutputFacts, ...], layout: Layout, groups: Sequence[PadGroup]
+) -> tuple[OutputFacts, ...]:
     """Return the outputs with the axis along which each is cut back to a row's own length."""
     found = list(outputs)
     for number, group in enumerate(groups):
@@ -237,7 +250,9 @@ def _with_padding(outputs: tuple[OutputFacts, ...], layout: Layout, groups: Sequ
                 axis = group.outputs.get(index)
                 if axis is not None and axis >= len(facts.shape):
                     name = layout.signature.outputs[index].name
-                    raise LoadError(f"padding.{number}.outputs.{name}: the output has {len(facts.shape)} dimensions, got {axis}")
+                    raise LoadError(
+                        f"padding.{number}.outputs.{name}: the output has {len(facts.shape)} dimensions, got {axis}"
+                    )
             else:
                 axis = next((dim for dim, source in enumerate(facts.sources) if source in places), None)
             if axis is not None and axis != facts.batch_axis:

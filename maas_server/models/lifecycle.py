@@ -145,9 +145,7 @@ def _may_unload(
 
 
 def _is_available(version: int, source: str, slots: Sequence[Slot]) -> bool:
-    return any(
-        slot.version == version and slot.source == source and slot.state == State.AVAILABLE for slot in slots
-    )
+    return any(slot.version == version and slot.source == source and slot.state == State.AVAILABLE for slot in slots)
 
 
 def _is_settled(version: int, source: str, slots: Sequence[Slot]) -> bool:

@@ -37,6 +37,27 @@ CHECK_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds where a model's own configuration says nothing."""
+
+    threads: int = 1
+    max_batch_size: int = 0
+    """0: chosen by measurement."""
+    max_queue_rows: int = 4096
+
+    def apply(self, config: ModelConfig) -> ModelConfig:
+        """Return the configuration with these in its gaps."""
+        batching = config.batching
+        filled = batching.model_copy(
+            update={
+                "max_batch_size": batching.max_batch_size or self.max_batch_size or None,
+                "max_queue_rows": batching.max_queue_rows or self.max_queue_rows,
+            }
+        )
+        return config.model_copy(update={"threads": config.threads or self.threads, "batching": filled})
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedVersion:
     """One version, ready to be deployed. Its owner closes the runner."""
 
@@ -53,7 +74,7 @@ def load_version(
     source: VersionSource,
     config: ModelConfig,
     *,
-    default_threads: int,
+    defaults: Defaults | None = None,
     find_runner: Callable[[str], Runner] | None = None,
 ) -> LoadedVersion:
     """Load, check and measure one version.
@@ -61,8 +82,9 @@ def load_version(
     Raises:
         LoadError: it cannot be loaded, or its configuration does not fit it; the message says why.
     """
+    config = (defaults or Defaults()).apply(config)
     runner = (find_runner or make_runner)(config.runner)
-    options = RunnerOptions(config.threads or default_threads, config.runner_options)
+    options = RunnerOptions(config.threads or 1, config.runner_options)
     memory = PeakMemory()
     try:
         digest = digest_files(source.files)
@@ -162,13 +184,15 @@ def _plan(
         batching_reason=note,
         max_batch_size=1 if reason else size,
         max_request_rows=batching.max_request_rows,
-        max_queue_rows=batching.max_queue_rows,
+        max_queue_rows=batching.max_queue_rows or 1,
         max_queue_delay_us=batching.max_queue_delay_us,
         instances=config.instances,
         curve=curve,
         row_difference=difference,
     )
-    log.debug("version_checked", model=source.model, version=source.version, seconds=round(time.monotonic() - started, 3))
+    log.debug(
+        "version_checked", model=source.model, version=source.version, seconds=round(time.monotonic() - started, 3)
+    )
     return signature, plan
 
 

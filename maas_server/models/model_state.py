@@ -32,7 +32,7 @@ class LiveSlot:
     since_unix_ms: int = 0
     loaded: LoadedVersion | None = None
     deployment: Deployment | None = None
-    counters: Counters = Counters()
+    counters: Counters = field(default_factory=Counters)
     """The last ones, once the deployment is gone."""
 
     def enter(self, state: State, reason: str = "", *, failed: bool = False) -> None:
@@ -84,8 +84,9 @@ class ModelState:
         """Take what a scan found (None: the model is gone); True if anything changed."""
         if source is None:
             changed, self.exists = self.exists, False
-            self._pinned.clear()
-            self._dismissed.clear()
+            if self._follow_policy:
+                self._pinned.clear()
+                self._dismissed.clear()
             return changed
         changed = not self.exists or source != self.source
         if changed and self._follow_policy and self._identity(source) != self._identity(self.source):
@@ -109,9 +110,11 @@ class ModelState:
 
     def wanted(self) -> dict[int, str]:
         """Return the versions to serve and the source of each."""
+        if not self._follow_policy:
+            return dict(self._pinned)
+        if not self.exists:
+            return {}
         sources = self.sources()
-        if not self._follow_policy or not self.exists:
-            return dict(self._pinned) if self.exists else {}
         chosen = self._by_policy(failed_versions([slot.pure() for slot in self.slots], sources))
         return {version: sources[version] for version in chosen - self._dismissed} | self._pinned
 
@@ -122,12 +125,13 @@ class ModelState:
     def actions(self) -> list[Action]:
         """Return what the lifecycle wants done now; nothing is started while the configuration is wrong."""
         slots = [slot.pure() for slot in self.slots]
-        if self.source.error and self.exists:
-            wanted = {slot.version: slot.source for slot in slots if slot.state == State.AVAILABLE}
-            return next_actions(wanted, slots, dismissed=self._dismissed, max_loading=0)
-        return next_actions(
-            self.wanted(), slots, exists=self.exists, dismissed=self._dismissed - set(self._pinned)
-        )
+        dismissed = self._dismissed - set(self._pinned)
+        on_disk = self.exists and bool(self.source.versions or self.source.pending)
+        if self.source.error and on_disk:
+            serving = {slot.version: slot.source for slot in slots if slot.state == State.AVAILABLE}
+            return next_actions(serving, slots, dismissed=dismissed, max_loading=0)
+        # Without a policy files may come and go: what callers loaded stays until they unload it.
+        return next_actions(self.wanted(), slots, exists=on_disk or not self._follow_policy, dismissed=dismissed)
 
     def start(self, version: int) -> LiveSlot | None:
         """Make a slot for a version; earlier ends of the version are forgotten. None: its files are gone meanwhile."""
@@ -211,6 +215,10 @@ class ModelState:
             if not any(slot.state == State.AVAILABLE or slot.failed for slot in mine):
                 return False
         return True
+
+    def wants_anything(self) -> bool:
+        """Whether something is wanted of this model, were it only possible."""
+        return bool(self.wanted() or self.source.error or any(slot.failed for slot in self.slots))
 
     def forget_endings(self) -> None:
         """Drop ended slots whose files are gone, but for the last few."""

@@ -127,17 +127,19 @@ class OnnxRunner:
             session = ort.InferenceSession(
                 str(path), session_options, providers=list(PROVIDERS), enable_fallback=False
             )
+            got = tuple(session.get_providers())
+            inputs = tuple(_tensor_info("input", node) for node in session.get_inputs())
+            outputs = tuple(_tensor_info("output", node) for node in session.get_outputs())
         except _LOAD_ERRORS as error:
             raise LoadError(f"ONNX Runtime cannot load {path.name}: {_clean(error)}") from error
-        got = tuple(session.get_providers())
         if got != PROVIDERS:
             raise LoadError(f"ONNX Runtime runs {path.name} on {got}, not on {PROVIDERS} as asked")
-        inputs = tuple(_tensor_info("input", node) for node in session.get_inputs())
-        outputs = tuple(_tensor_info("output", node) for node in session.get_outputs())
         datatypes = {info.datatype for info in (*inputs, *outputs)}
         self._has_strings = "BYTES" in datatypes
         if self._has_strings and "BF16" in datatypes:
-            raise LoadError(f"{path.name} has both string and BF16 tensors, which ONNX Runtime takes from Python only apart")
+            raise LoadError(
+                f"{path.name} has both string and BF16 tensors, which ONNX Runtime takes from Python only apart"
+            )
         self._signature = Signature(inputs, outputs)
         self._session = session
 
@@ -170,9 +172,7 @@ class OnnxRunner:
         if not bound.unbound:
             return batch.outputs  # type: ignore[return-value]  # None only stands where `unbound` says.
         values = binding.get_outputs()
-        return [
-            _to_numpy(values[index]) if array is None else array for index, array in enumerate(batch.outputs)
-        ]
+        return [_to_numpy(values[index]) if array is None else array for index, array in enumerate(batch.outputs)]
 
     def forget(self, keys: Sequence[int]) -> None:
         """Drop the bindings of these keys."""
@@ -244,7 +244,9 @@ def _session_options(options: RunnerOptions) -> Any:
     for name, value in options.options.items():
         if name == "optimization":
             if value not in _OPTIMIZATION_LEVELS:
-                raise LoadError(f"runner_options.optimization: expected one of {', '.join(_OPTIMIZATION_LEVELS)}, got {value!r}")
+                raise LoadError(
+                    f"runner_options.optimization: expected one of {', '.join(_OPTIMIZATION_LEVELS)}, got {value!r}"
+                )
             session.graph_optimization_level = _OPTIMIZATION_LEVELS[value]
         elif name == "session_config":
             if not isinstance(value, Mapping):
@@ -260,7 +262,9 @@ def _session_options(options: RunnerOptions) -> Any:
 def _tensor_info(kind: str, node: Any) -> TensorInfo:
     datatype = _DATATYPES.get(node.type)
     if datatype is None:
-        raise LoadError(f"{kind} {node.name!r} is a {node.type}; dense tensors of {', '.join(NUMPY_DTYPES)} can be served")
+        raise LoadError(
+            f"{kind} {node.name!r} is a {node.type}; dense tensors of {', '.join(NUMPY_DTYPES)} can be served"
+        )
     dims = list(node.shape)
     shape = tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in dims)
     names = tuple(dim if isinstance(dim, str) else "" for dim in dims)
@@ -287,7 +291,9 @@ def _decode_strings(name: str, array: Array) -> Array:
         try:
             flat[index] = element.decode() if isinstance(element, bytes) else str(element)
         except UnicodeDecodeError as error:
-            raise InvalidRequest(f"input {name!r}: element {index} is not UTF-8, as the model's strings must be") from error
+            raise InvalidRequest(
+                f"input {name!r}: element {index} is not UTF-8, as the model's strings must be"
+            ) from error
     return flat.reshape(array.shape)
 
 

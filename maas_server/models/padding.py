@@ -55,7 +55,9 @@ def _resolve(config: PaddingConfig, signature: Signature, field: str) -> PadGrou
         index = _find(signature.inputs, name, f"{field}.inputs")
         info = signature.inputs[index]
         if axis >= len(info.shape) or info.shape[axis] >= 0:
-            raise LoadError(f"{field}.inputs.{name}: expected a dimension that varies, got {axis} of {list(info.shape)}")
+            raise LoadError(
+                f"{field}.inputs.{name}: expected a dimension that varies, got {axis} of {list(info.shape)}"
+            )
         if info.datatype == "BYTES":
             raise LoadError(f"{field}.inputs.{name}: BYTES inputs cannot be padded")
         axes[index] = axis
@@ -71,9 +73,7 @@ def _resolve(config: PaddingConfig, signature: Signature, field: str) -> PadGrou
             raise LoadError(f"{field}.lengths: expected an input with one element per row, not padded itself")
     outputs = None
     if config.outputs is not None:
-        outputs = {
-            _find(signature.outputs, name, f"{field}.outputs"): axis for name, axis in config.outputs.items()
-        }
+        outputs = {_find(signature.outputs, name, f"{field}.outputs"): axis for name, axis in config.outputs.items()}
     return PadGroup(axes, values, config.buckets, outputs, mask, lengths)
 
 

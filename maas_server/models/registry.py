@@ -9,28 +9,33 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
-from maas_server.errors import ConfigError, InvalidRequest, LoadError, MaasError, NotAvailable, NotFound, Violation
+from maas_server.errors import InvalidRequest, LoadError, MaasError, NotAvailable, NotFound, Violation
 from maas_server.models.config import LABEL_PATTERN
 from maas_server.models.host import Deployment, Host
 from maas_server.models.lifecycle import Discard, Load, Start, State, Unload
-from maas_server.models.loader import LoadedVersion, load_version
+from maas_server.models.loader import Defaults, LoadedVersion, load_version
 from maas_server.models.model_state import LiveSlot, ModelState
 from maas_server.models.repository import ModelSource, Repository, Snapshot
 from maas_server.models.runner import Runner
-from maas_server.models.views import ModelView
+from maas_server.models.views import ModelView, VersionView
+
+__all__ = ["Control", "ModelView", "Registry", "VersionView"]
 
 log = structlog.get_logger(__name__)
 
 Control = Literal["poll", "explicit"]
 
 # An unload that takes longer is logged and waited for again: a runner is never closed under a run.
-_DRAIN_ROUND = 30.0
+# The engine fails what still waits when the time is over, so it is long.
+_DRAIN_ROUND = 600.0
+# For a version that became AVAILABLE while the server stopped: nobody asked it anything.
+_LATE_DRAIN = 5.0
 
 
 class Registry:
@@ -47,6 +52,7 @@ class Registry:
         *,
         control: Control = "poll",
         poll_interval: float = 1.0,
+        defaults: Defaults | None = None,
         default_threads: int = 1,
         find_runner: Callable[[str], Runner] | None = None,
     ) -> None:
@@ -55,7 +61,7 @@ class Registry:
         self._host = host
         self._control = control
         self._poll_interval = poll_interval
-        self._default_threads = default_threads
+        self._defaults = defaults or Defaults(threads=default_threads)
         self._find_runner = find_runner
         self._models: dict[str, ModelState] = {}
         self._rejected: tuple[tuple[str, str], ...] = ()
@@ -63,7 +69,9 @@ class Registry:
         self._initially_settled = False
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Condition()
+        self._polling: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        """Set and replaced at each change."""
         self._changes = 0
         self._scan_lock = asyncio.Lock()
         self._scans = ThreadPoolExecutor(1, "maas-scan")
@@ -71,21 +79,21 @@ class Registry:
         self._drains = ThreadPoolExecutor(32, "maas-drain")
 
     async def start(self) -> None:
-        """Scan for the first time and begin to load and to poll.
+        """Scan, begin to poll, and return when each version that was wanted first is AVAILABLE or failed.
 
         Raises:
             ConfigError: the repository's path is no place for models.
         """
         await self.scan()
         if self._poll_interval > 0:
-            self._spawn(self._poll())
+            self._polling = self._spawn(self._poll())
+        await self._until(lambda: self._initially_settled or self._stopping)
 
     async def stop(self, timeout: float = 30.0) -> None:
         """Take every model out of the engine, answering what was accepted; wait at most `timeout` seconds."""
         self._stopping = True
-        for task in self._tasks:
-            if task.get_name() == "poll":
-                task.cancel()
+        if self._polling is not None:
+            self._polling.cancel()
         deadline = time.monotonic() + timeout
         for name, model in self._models.items():
             for slot in list(model.available().values()):
@@ -111,8 +119,8 @@ class Registry:
         """Whether the first scan is done, what it found was tried, and not everything that is wanted failed."""
         if not self._initially_settled:
             return False
-        wanting = [model for model in self._models.values() if model.wanted() or model.source.error or model.has_failed()]
-        return not wanting or any(model.available() for model in self._models.values())
+        models = self._models.values()
+        return any(model.available() for model in models) or not any(model.wants_anything() for model in models)
 
     def rejected(self) -> tuple[tuple[str, str], ...]:
         """Return the paths in the repository that are no models or versions, and why."""
@@ -126,7 +134,9 @@ class Registry:
         """
         if not model:
             if version:
-                raise InvalidRequest("a version was named without a model", violations=[Violation("model", "required with version")])
+                raise InvalidRequest(
+                    "a version was named without a model", violations=[Violation("model", "required with version")]
+                )
             return tuple(self._models[name].view() for name in sorted(self._models))
         view = self._model(model).view(version)
         if version and not view.versions:
@@ -137,9 +147,9 @@ class Registry:
         """Yield at once, then after each change; changes while the caller is busy are joined into one."""
         seen = -1
         while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda seen=seen: self._changes != seen)  # type: ignore[misc]
-                seen = self._changes
+            if seen == self._changes:
+                await self._changed.wait()
+            seen = self._changes
             yield
 
     async def load(self, model: str, version: int = 0) -> ModelView:
@@ -214,7 +224,6 @@ class Registry:
         return state.view()
 
     async def _poll(self) -> None:
-        asyncio.current_task().set_name("poll")  # type: ignore[union-attr]  # There is one: this runs as a task.
         failing = ""
         while True:
             await asyncio.sleep(self._poll_interval)
@@ -305,13 +314,11 @@ class Registry:
             **({"reason": plan.batching_reason} if plan.batching_reason else {}),
         )
         if self._stopping:
-            await self._drain(model, slot, time.monotonic())
+            await self._drain(model, slot, time.monotonic() + _LATE_DRAIN)
         self._reconcile(model)
 
     def _load_and_deploy(self, model: ModelState, slot: LiveSlot) -> tuple[LoadedVersion, Deployment]:
-        loaded = load_version(
-            slot.source, model.source.config, default_threads=self._default_threads, find_runner=self._find_runner
-        )
+        loaded = load_version(slot.source, model.source.config, defaults=self._defaults, find_runner=self._find_runner)
         try:
             return loaded, self._host.deploy(loaded.plan, loaded.runner)
         except MaasError:
@@ -332,8 +339,10 @@ class Registry:
         loop = asyncio.get_running_loop()
         name, version = slot.source.model, slot.source.version
         deployment, loaded = slot.deployment, slot.loaded
-        assert deployment is not None and loaded is not None, "only AVAILABLE slots are drained"
-        slot.state = State.UNLOADING
+        assert deployment is not None, "only AVAILABLE slots are drained"
+        assert loaded is not None
+        if slot.state != State.UNLOADING:
+            slot.enter(State.UNLOADING)
         self._notify()
         timeout = _DRAIN_ROUND if deadline is None else max(0.0, deadline - time.monotonic())
         while not await loop.run_in_executor(self._drains, deployment.drain, timeout):
@@ -352,19 +361,18 @@ class Registry:
         while True:
             await self.scan()
             state = self._models.get(model)
-            found = state is not None and state.exists
-            if state is not None and found and (version in state.source.versions if version else not state.source.pending):
-                return state
-            waiting = state is not None and state.source.pending and (not version or version in state.source.pending)
-            if state is not None and found and not version and state.source.versions and time.monotonic() >= deadline:
-                return state
-            if not waiting or time.monotonic() >= deadline:
+            if state is None or not state.exists:
+                raise NotFound(f"no model {model!r} in the repository", reason="MODEL_NOT_FOUND")
+            source = state.source
+            waiting = version in source.pending if version else bool(source.pending)
+            if not waiting or source.error or time.monotonic() >= deadline:
                 break
             await asyncio.sleep(min(0.1, self._repository.settle / 4 + 0.01))
-        if state is None or not found:
-            raise NotFound(f"no model {model!r} in the repository", reason="MODEL_NOT_FOUND")
+        if source.error or (version in source.versions if version else source.versions):
+            return state
         if waiting:
-            raise NotAvailable(f"{model}:{version or min(state.source.pending)}: its files are not complete and stable yet")
+            why = source.pending[version or max(source.pending)]
+            raise NotAvailable(f"{model}:{version or max(source.pending)}: {why}", reason="VERSION_NOT_COMPLETE")
         raise _no_version(model, version)
 
     def _model(self, name: str) -> ModelState:
@@ -374,23 +382,21 @@ class Registry:
         return state
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        async with self._changed:
-            await self._changed.wait_for(condition)
+        while not condition():
+            await self._changed.wait()
 
     def _notify(self) -> None:
         if self._scanned and not self._initially_settled:
             self._initially_settled = all(model.settled() for model in self._models.values())
         self._changes += 1
-        self._spawn(self._wake())
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    async def _wake(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _is_done(state: ModelState, version: int, key: str) -> bool:

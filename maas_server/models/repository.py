@@ -128,7 +128,9 @@ class Repository:
         if any(_is_version(entry) or entry.name in (MODEL_FILE, CONFIG_NAME) for entry in entries):
             name = self.path.resolve().name
             if not _MODEL_NAME.fullmatch(name):
-                raise ConfigError(f"{self.path}: a model's name is its folder's, and {name!r} does not match {MODEL_NAME_PATTERN}")
+                raise ConfigError(
+                    f"{self.path}: a model's name is its folder's, and {name!r} does not match {MODEL_NAME_PATTERN}"
+                )
             yield name, self.path
             return
         for entry in entries:
@@ -192,7 +194,7 @@ class Repository:
         return self._settled_configs.get(name, (ModelConfig(), ""))
 
     def _is_stable(self, key: str, fingerprint: str, files: Sequence[Path], now: float) -> bool:
-        """Whether files kept still for `settle` seconds: by their own times, or by how long this scanner saw them so."""
+        """Whether files kept still for `settle` seconds, by their own times or by when this scanner first saw them."""
         watched = self._watched.get(key)
         if watched is None or watched.fingerprint != fingerprint:
             watched = self._watched[key] = _Watched(fingerprint, now)

@@ -110,11 +110,11 @@ def _values(info: TensorInfo, shape: tuple[int, ...], axis: int | None, level: i
             values = values * scale.reshape([-1 if dim == axis else 1 for dim in range(len(shape))])
         return _cast(values, info.datatype)
     if info.datatype == "BOOL" or "mask" in info.name.lower():
-        values = rng.integers(0, 2, shape) if level < 2 else np.ones(shape)
+        mask: Array = rng.integers(0, 2, shape) if level < 2 else np.ones(shape)
         if len(shape) > 1:
             # A mask that hides a whole row has no meaning to most models.
-            values[..., 0] = 1
-        return values.astype(dtype)
+            mask[..., 0] = 1
+        return mask.astype(dtype)
     if axis is None:
         # Sizes, rates and counts shared by the rows: 16000 is the rate that most audio models want.
         return np.full(shape, (1, 16000, 0, 2, 8)[level] if dtype.itemsize > 1 else 1).astype(dtype)

@@ -116,7 +116,9 @@ def compare(signature: Signature, alone: Sequence[Array], company: Sequence[Arra
     worst = -1.0
     for info, one, other in zip(signature.outputs, alone, company, strict=True):
         if one.shape != other.shape:
-            return RowCheck(float("inf"), f"output {info.name!r} has shape {list(one.shape)} alone and {list(other.shape)} {where}")
+            return RowCheck(
+                float("inf"), f"output {info.name!r} has shape {list(one.shape)} alone and {list(other.shape)} {where}"
+            )
         difference = relative_difference(info.datatype, one, other)
         worst = max(worst, difference)
         if difference > TOLERANCES.get(info.datatype, DEFAULT_TOLERANCE):
@@ -125,7 +127,7 @@ def compare(signature: Signature, alone: Sequence[Array], company: Sequence[Arra
 
 
 def relative_difference(datatype: str, one: Array, other: Array) -> float:
-    """Return the largest difference, relative to the largest magnitude of either; equal NaNs and infinities are equal."""
+    """Return the largest difference, relative to the largest magnitude of either; NaN equals NaN, inf equals inf."""
     if one.size == 0:
         return 0.0
     if datatype in ("FP16", "FP32", "FP64", "BF16"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from maas_server.models.host import Counters
 from maas_server.models.lifecycle import State
@@ -25,7 +25,7 @@ class VersionView:
     plan: VersionPlan | None = None
     digest: str = ""
     runner: str = ""
-    counters: Counters = Counters()
+    counters: Counters = field(default_factory=Counters)
 
 
 @dataclass(frozen=True, slots=True)

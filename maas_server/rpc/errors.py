@@ -38,7 +38,7 @@ def error_status(error: MaasError) -> bytes:
         packed.append(any_pb2.Any())
         packed[-1].Pack(each)
     status = status_pb2.Status(code=error.code.value[0], message=error.message, details=packed)
-    return status.SerializeToString()
+    return bytes(status.SerializeToString())
 
 
 async def abort(context: ServicerContext, error: MaasError) -> NoReturn:

@@ -6,9 +6,12 @@ One bad model among many does not make "" NOT_SERVING.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from grpc_health.v1 import health, health_pb2
+
+from maas_server.rpc.errors import ServicerContext
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -19,12 +22,31 @@ LIVENESS = "liveness"
 STARTUP = "startup"
 
 
+class _Servicer(health.aio.HealthServicer):
+    """Ends its Watch streams when the server goes, which would otherwise hold it up for the whole grace."""
+
+    def __init__(self, stopping: asyncio.Event) -> None:
+        super().__init__()
+        self._stopping = stopping
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: ServicerContext) -> None:
+        watch = asyncio.ensure_future(super().Watch(request, context))
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({watch, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+        finally:
+            watch.cancel()
+            stop.cancel()
+
+
 class Health:
     """Keeps the health servicer true to what the registry and the lifecycle say. For the loop's thread."""
 
-    def __init__(self, services: tuple[str, ...]) -> None:
-        """`services`: full names of gRPC services that are as ready as the server is."""
-        self.servicer = health.aio.HealthServicer()
+    def __init__(self, services: tuple[str, ...], stopping: asyncio.Event) -> None:
+        """`services`: full names of gRPC services that are as ready as the server is; `stopping` ends Watch streams."""
+        self.servicer = _Servicer(stopping)
         self._services = services
         self._models: dict[str, bool] = {}
         self._draining = False
@@ -35,10 +57,11 @@ class Health:
         await self.servicer.set(STARTUP, _NOT_SERVING)
         await self._set_ready(False)
 
-    async def set_ready(self) -> None:
-        """Start-up is over; from now on "" and the services are SERVING until the drain."""
-        await self.servicer.set(STARTUP, _SERVING)
-        await self._set_ready(not self._draining)
+    async def set_ready(self, ready: bool) -> None:
+        """Say whether "" and the services take requests; the first True ends the start-up."""
+        if ready and not self._draining:
+            await self.servicer.set(STARTUP, _SERVING)
+        await self._set_ready(ready and not self._draining)
 
     async def set_models(self, serving: Mapping[str, bool]) -> None:
         """Replace what is said of `<model>` and `<model>/<version>`: whether each serves."""

@@ -9,7 +9,8 @@ import grpc
 
 from maas_server._core import CoreError
 from maas_server.engine import Engine, error_details
-from maas_server.rpc.errors import DETAILS_KEY, ServicerContext
+from maas_server.errors import Unavailable
+from maas_server.rpc.errors import DETAILS_KEY, ServicerContext, abort
 
 SERVICE = "maas.v1.PredictService"
 
@@ -18,8 +19,11 @@ SERVICE = "maas.v1.PredictService"
 MAX_STREAM_PENDING = 4096
 
 
-def predict_handler(engine: Engine) -> grpc.GenericRpcHandler:
-    """Return the handlers of PredictService, registered without (de)serializers."""
+def predict_handler(engine: Engine, stopping: asyncio.Event) -> grpc.GenericRpcHandler:
+    """Return the handlers of PredictService, registered without (de)serializers.
+
+    Once `stopping` is set, streams are read no further: they answer what they accepted and end with UNAVAILABLE.
+    """
 
     async def predict(raw: bytes, context: ServicerContext) -> bytes:
         try:
@@ -28,7 +32,7 @@ def predict_handler(engine: Engine) -> grpc.GenericRpcHandler:
             await _abort(context, error)
 
     async def predict_stream(_: Any, context: ServicerContext) -> None:
-        await _Stream(engine, context).serve()
+        await _Stream(engine, context).serve(stopping)
 
     return grpc.method_handlers_generic_handler(
         SERVICE,
@@ -64,28 +68,35 @@ class _Stream:
         self._changed.set()
         self._room.set()
 
-    async def serve(self) -> None:
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Answer until the caller is done, or the server stops.
+
+        Raises:
+            AbortError: grpc's own, once the RPC has been ended with an error.
+        """
         reader = asyncio.create_task(self._read())
-        reader.add_done_callback(lambda _: self._changed.set())
+        stop = asyncio.create_task(stopping.wait())
+        for task in (reader, stop):
+            task.add_done_callback(lambda _: self._changed.set())
         try:
-            while True:
+            while not reader.done() or self._pending or self._chunks:
                 if self._chunks:
                     # Messages are repeated fields only, so several joined are one; the list is what came meanwhile.
                     chunks, self._chunks = self._chunks, []
                     await self._context.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-                elif reader.done() and self._pending == 0:
-                    break
-                elif reader.done() and reader.exception() is not None:
-                    break
-                else:
-                    self._changed.clear()
-                    await self._changed.wait()
+                    continue
+                if stop.done() and not reader.done():
+                    reader.cancel()
+                self._changed.clear()
+                await self._changed.wait()
+            if reader.cancelled():
+                await abort(self._context, Unavailable("the server stops", reason="DRAINING"))
             await reader
         except CoreError as error:
-            self._engine.cancel_stream(self)
             await _abort(self._context, error)
         finally:
             reader.cancel()
+            stop.cancel()
             if self._pending:
                 self._engine.cancel_stream(self)
 

@@ -20,7 +20,9 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"errors"},
     "observe": COMMON | {"observe"},
     "security": COMMON | {"security"},
-    "engine": COMMON | {"_core", "observe"},
+    # The engine meets models only through what they publish: plans, runners, and whom a host asks.
+    "deployment": COMMON | {"_core", "models public", "observe"},
+    "engine": COMMON | {"_core", "deployment", "models public", "observe"},
     "models": COMMON | {"_core", "observe", "models", "models public"},
     "client": {"errors", "_stubs", "client"},
     "rpc": COMMON | {"_core", "_stubs", "engine", "models public", "observe", "rpc", "security"},

@@ -155,9 +155,9 @@ VALID = {
         5, number(2, 2**32 + 12) + block(5, block(2, varint(2**32 + 5)) + number(3, 2**33))
     ),
     "long_varints": b"\x8a\x80\x80\x80\x00"
-    + b"\x81\x80\x80\x80\x80\x80\x80\x80\x80\x00"
-    + b"a"
-    + b"\x18\x81\x80\x80\x80\x80\x80\x80\x80\x80\x7e",
+    b"\x81\x80\x80\x80\x80\x80\x80\x80\x80\x00"
+    b"a"
+    b"\x18\x81\x80\x80\x80\x80\x80\x80\x80\x80\x7e",
     "extreme_sizes": block(5, block(3, varint(-1) + varint(2**63 - 1) + varint(0))),
     "text_in_utf8": block(1, "grün-模型-🙂".encode())
     + block(2, "\u0000\u007f\u0080\u07ff\u0800\uffff\U0010ffff".encode()),

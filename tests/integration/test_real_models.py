@@ -36,7 +36,9 @@ def magika_requests() -> list[dict[str, Array]]:
     texts = [
         b'#!/bin/sh\nset -e\nfor file in *.txt; do\n  echo "$file"\ndone\n' * 20,
         b"import os\n\n\ndef main():\n    print(os.getcwd())\n\n\nif __name__ == '__main__':\n    main()\n" * 20,
-        b"<html><head><title>t</title></head><body><p>hello</p></body></html>\n" * 20,
+        b'<!DOCTYPE html>\n<html lang="en">\n<head><title>News</title></head>\n<body>\n'
+        + b'<div class="item"><p>It rained <b>again</b>.</p><a href="/more">more</a></div>\n' * 30
+        + b"</body>\n</html>\n",
         b"id,name,price\n1,apple,0.5\n2,pear,0.7\n" * 40,
         b'{"name": "value", "list": [1, 2, 3]}\n' * 40,
         b'#include <stdio.h>\nint main(void) { printf("hi"); return 0; }\n' * 20,

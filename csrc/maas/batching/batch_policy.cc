@@ -40,7 +40,8 @@ Decision DecideBatch(const BatchOptions& options, const LaneView& lane, const Lo
   if (lane.rows >= options.max_batch_rows) return {Action::kRun};
   const int64_t delay_until = lane.oldest_ns + options.max_queue_delay_ns;
   if (delay_until > now) return {Action::kWait, delay_until, INT64_MAX, false};
-  if (gather_until > now && lane.requests < load.concurrency) {
+  // Whoever was lately under way and is in another lane will not come to this one.
+  if (gather_until > now && lane.queued < load.concurrency) {
     return {Action::kWait, gather_until, load.concurrency, true};
   }
   return {Action::kRun};

@@ -34,6 +34,7 @@ struct LaneView {
   int64_t rows = 0;       // Waiting in the lane that would run next.
   int64_t requests = 0;   // Waiting in it.
   int64_t oldest_ns = 0;  // When the oldest of them was accepted. Meaningless when requests is 0.
+  int64_t queued = 0;     // Requests waiting in all lanes, this one's included.
 };
 struct LoadView {
   double arrivals_per_second = 0;
@@ -66,7 +67,7 @@ struct Decision {
 // How long a batch may be held to gather company. 0: not at all.
 int64_t GatherWindow(const LoadView& load, const GatherMemory& memory);
 
-// `gather_began_ns`: when the present gathering began; -1: none is under way.
+// `gather_began_ns`: when the present gathering began; -1: none is under way. REQUIRES: lane.queued >= lane.requests.
 Decision DecideBatch(const BatchOptions& options, const LaneView& lane, const LoadView& load,
                      const GatherMemory& memory, int64_t gather_began_ns, int64_t now);
 

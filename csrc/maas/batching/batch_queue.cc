@@ -9,6 +9,8 @@ namespace {
 
 // Dead items are forgotten lazily; this many are not worth a pass over the lanes.
 constexpr int64_t kTolerableDead = 64;
+// Sleeping is cut to this, far from where clocks overflow.
+constexpr int64_t kLongestSleepNs = int64_t{3'600} * 1'000'000'000;
 
 }  // namespace
 
@@ -50,9 +52,11 @@ bool BatchQueue::Pop(std::vector<Slice>* batch, std::vector<std::shared_ptr<Queu
     if (decision.until_ns == kNever) {
       wake_.Wait(&mu_);
     } else {
-      wake_.WaitFor(&mu_, decision.until_ns - now);
+      wake_.WaitFor(&mu_, std::min(decision.until_ns - now, kLongestSleepNs));
     }
     --waiters_;
+    // The others may sleep without an end, relying on this one to look again: while it is away, every push wakes.
+    wake_requests_ = 1;
   }
 }
 
@@ -80,7 +84,7 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch,
   bool at_once = closed_;
   if (lane != lanes_.end()) {
     const QueueItem& front = *lane->second.items.front();
-    view = {lane->second.rows, lane->second.requests, front.accepted_ns};
+    view = {lane->second.rows, lane->second.requests, front.accepted_ns, requests_};
     at_once = at_once || front.solo || front.retry_;
   }
   Decision decision{Action::kRun};
@@ -107,20 +111,15 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch,
 
 BatchQueue::Lanes::iterator BatchQueue::PickLane(int64_t now, std::vector<std::shared_ptr<QueueItem>>* dead) {
   auto best = lanes_.end();
-  bool best_full = false;
+  int64_t best_due = 0;
   for (auto it = lanes_.begin(); it != lanes_.end();) {
     Lane& lane = it->second;
     while (!lane.items.empty()) {
       QueueItem* front = lane.items.front().get();
-      if (!front->dead_ && front->deadline_ns > now) break;
-      if (front->dead_) {
-        --dead_in_lanes_;
-      } else if (Kill(&lane, front)) {
-        --dead_in_lanes_;
-        dead->push_back(lane.items.front());
-      } else {
-        --dead_in_lanes_;
-      }
+      const bool alive = front->death_ == Death::kNone;
+      if (alive && front->deadline_ns > now) break;
+      if (alive && Kill(&lane, front, Death::kExpired)) dead->push_back(lane.items.front());
+      --dead_in_lanes_;
       lane.items.pop_front();
     }
     if (lane.items.empty()) {
@@ -132,11 +131,12 @@ BatchQueue::Lanes::iterator BatchQueue::PickLane(int64_t now, std::vector<std::s
       }
       continue;
     }
-    const bool full = lane.rows >= options_.batch.max_batch_rows;
-    if (best == lanes_.end() || (full && !best_full) ||
-        (full == best_full && lane.items.front()->accepted_ns < best->second.items.front()->accepted_ns)) {
+    const QueueItem& front = *lane.items.front();
+    const bool at_once = lane.rows >= options_.batch.max_batch_rows || front.solo || front.retry_;
+    const int64_t due = front.accepted_ns + (at_once ? 0 : options_.batch.max_queue_delay_ns);
+    if (best == lanes_.end() || due < best_due) {
       best = it;
-      best_full = full;
+      best_due = due;
     }
     ++it;
   }
@@ -149,21 +149,19 @@ void BatchQueue::TakeBatch(Lanes::iterator lane_it, int64_t now, std::vector<Sli
   int64_t room = options_.batch.max_batch_rows;
   while (!lane.items.empty()) {
     const std::shared_ptr<QueueItem>& front = lane.items.front();
-    if (!front->dead_ && front->deadline_ns <= now && Kill(&lane, front.get())) dead->push_back(front);
-    if (front->dead_) {
+    const bool expired = front->death_ == Death::kNone && front->deadline_ns <= now;
+    if (expired && Kill(&lane, front.get(), Death::kExpired)) dead->push_back(front);
+    if (front->death_ != Death::kNone) {
       --dead_in_lanes_;
       lane.items.pop_front();
       continue;
     }
-    const bool alone = front->solo || front->retry_;
-    if (alone && !batch->empty()) break;
+    const bool whole = front->solo || front->rows <= options_.batch.max_batch_rows;
+    const bool alone = front->solo || front->retry_ || !whole;
     const int64_t left = front->rows - front->taken_;
-    int64_t take = left;
-    if (!alone && left > room) {
-      // Only what fits no batch is split; anything else waits for a batch that has room for all of it.
-      if (left <= options_.batch.max_batch_rows || !batch->empty()) break;
-      take = room;
-    }
+    // What is not split waits for a batch that has room for all of it.
+    if (!batch->empty() && (alone || left > room)) break;
+    const int64_t take = whole ? left : std::min(left, room);
     batch->push_back({front, front->taken_, take});
     front->taken_ += take;
     ++front->slices_out_;
@@ -181,15 +179,15 @@ void BatchQueue::TakeBatch(Lanes::iterator lane_it, int64_t now, std::vector<Sli
   if (requests_ > 0 && waiters_ > 0) wake_.Signal();
 }
 
-bool BatchQueue::Kill(Lane* lane, QueueItem* item) {
-  assert(item->waiting_ && !item->dead_);
+bool BatchQueue::Kill(Lane* lane, QueueItem* item, Death why) {
+  assert(item->waiting_ && item->death_ == Death::kNone);
   const int64_t left = item->rows - item->taken_;
   lane->rows -= left;
   --lane->requests;
   rows_ -= left;
   --requests_;
   ++dead_in_lanes_;
-  item->dead_ = true;
+  item->death_ = why;
   item->waiting_ = false;
   return item->slices_out_ == 0;
 }
@@ -199,7 +197,7 @@ bool BatchQueue::Return(const Slice& slice) {
   QueueItem& item = *slice.item;
   --item.slices_out_;
   item.finished_ += slice.rows;
-  return item.slices_out_ == 0 && (item.dead_ || item.finished_ == item.rows);
+  return item.slices_out_ == 0 && (item.death_ != Death::kNone || item.finished_ == item.rows);
 }
 
 void BatchQueue::Requeue(const std::vector<std::shared_ptr<QueueItem>>& items) {
@@ -226,15 +224,15 @@ bool BatchQueue::IsRetry(const QueueItem& item) {
   return item.retry_;
 }
 
-bool BatchQueue::IsDead(const QueueItem& item) {
+Death BatchQueue::DeathOf(const QueueItem& item) {
   MutexLock lock(&mu_);
-  return item.dead_;
+  return item.death_;
 }
 
 bool BatchQueue::Cancel(QueueItem* item) {
   MutexLock lock(&mu_);
   if (!item->waiting_) return false;
-  const bool unrun = Kill(&lanes_[item->lane_key], item);
+  const bool unrun = Kill(&lanes_[item->lane_key], item, Death::kCancelled);
   Compact();
   return unrun;
 }
@@ -246,10 +244,10 @@ void BatchQueue::TakeExpired(int64_t now, std::vector<std::shared_ptr<QueueItem>
   int64_t earliest = kNever;
   for (auto& [key, lane] : lanes_) {
     for (const auto& item : lane.items) {
-      if (item->dead_) continue;
+      if (item->death_ != Death::kNone) continue;
       if (item->deadline_ns > now) {
         earliest = std::min(earliest, item->deadline_ns);
-      } else if (Kill(&lane, item.get())) {
+      } else if (Kill(&lane, item.get(), Death::kExpired)) {
         dead->push_back(item);
       }
     }
@@ -260,7 +258,10 @@ void BatchQueue::TakeExpired(int64_t now, std::vector<std::shared_ptr<QueueItem>
 
 void BatchQueue::Compact() {
   if (dead_in_lanes_ < kTolerableDead || dead_in_lanes_ < requests_) return;
-  for (auto& [key, lane] : lanes_) std::erase_if(lane.items, [](const auto& item) { return item->dead_; });
+  for (auto& [key, lane] : lanes_) {
+    std::erase_if(lane.items, [](const auto& item) { return item->death_ != Death::kNone; });
+  }
+  std::erase_if(lanes_, [](const auto& lane) { return lane.second.items.empty(); });
   dead_in_lanes_ = 0;
 }
 
@@ -275,7 +276,7 @@ void BatchQueue::TakeAll(std::vector<std::shared_ptr<QueueItem>>* dead) {
   MutexLock lock(&mu_);
   for (auto& [key, lane] : lanes_) {
     for (const auto& item : lane.items) {
-      if (!item->dead_ && Kill(&lane, item.get())) dead->push_back(item);
+      if (item->death_ == Death::kNone && Kill(&lane, item.get(), Death::kAborted)) dead->push_back(item);
     }
   }
   lanes_.clear();
@@ -291,7 +292,9 @@ void BatchQueue::RecordRun(int64_t rows, int64_t ns) {
 int64_t BatchQueue::EstimateWait() {
   MutexLock lock(&mu_);
   const int64_t max = std::max<int64_t>(options_.batch.max_batch_rows, 1);
-  return (rows_ + max - 1) / max * curve_.Estimate(max);
+  const double batches = static_cast<double>((rows_ + max - 1) / max);
+  const double wait = batches * static_cast<double>(curve_.Estimate(max));
+  return static_cast<int64_t>(std::min(wait, static_cast<double>(RunCurve::kMostNs)));
 }
 
 void BatchQueue::OnAnswered(int64_t n) {

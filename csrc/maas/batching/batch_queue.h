@@ -1,7 +1,9 @@
 // The bounded queue of one model version: requests in, batches out.
 //
-// Requests wait in lanes, one per shape bucket; a batch is taken from one lane, in order of arrival. An item with
-// more rows than a batch holds is handed out in slices, maybe to several instances at once.
+// Requests wait in lanes, one per shape bucket; a batch is taken from one lane, in order of arrival. Next comes the lane
+// whose batch was due first: a full one since its oldest item came, another max_queue_delay later; so no lane starves.
+// An item with more rows than a batch holds is handed out in slices, maybe to several instances at once. Each slice is
+// a batch of its own, so that the failure of one is nobody else's.
 //
 // Ownership: shares its items with whoever submitted them; never looks at payloads.
 // Threads: every method may be called from any thread. Push() never blocks; Pop() does.
@@ -26,6 +28,9 @@
 
 namespace maas {
 
+// Why what was left of an item was dropped.
+enum class Death : uint8_t { kNone, kCancelled, kExpired, kAborted };
+
 // What the queue knows of a request; the request derives from it.
 struct QueueItem {
   virtual ~QueueItem() = default;
@@ -44,7 +49,7 @@ struct QueueItem {
   int64_t finished_ = 0;    // Rows whose slices came back.
   int32_t slices_out_ = 0;  // Handed out and not back.
   bool waiting_ = false;    // In a lane.
-  bool dead_ = false;       // Cancelled or expired: what is left of it is not handed out.
+  Death death_ = Death::kNone;
   bool retry_ = false;      // Came back from a failed batch; runs alone.
 };
 
@@ -91,8 +96,8 @@ class BatchQueue {
   // Whether the item came back once: the next failure is its own.
   bool IsRetry(const QueueItem& item) MAAS_EXCLUDES(mu_);
 
-  // Whether what was left of it was dropped: cancelled or expired.
-  bool IsDead(const QueueItem& item) MAAS_EXCLUDES(mu_);
+  // Why what was left of it was dropped; kNone: it was not.
+  Death DeathOf(const QueueItem& item) MAAS_EXCLUDES(mu_);
 
   // The caller went away. True: the item left unrun and the caller of Cancel() completes it. False: it is
   // running or done, and is completed elsewhere.
@@ -102,7 +107,7 @@ class BatchQueue {
 
   // Nothing new enters; Pop() hands out the rest and then returns false.
   void Close() MAAS_EXCLUDES(mu_);
-  // Takes out everything that waits; the caller completes it.
+  // Takes out everything that waits; the caller completes it. What has slices out is completed by Return()'s caller.
   void TakeAll(std::vector<std::shared_ptr<QueueItem>>* dead) MAAS_EXCLUDES(mu_);
 
   // A run of `rows` rows took `ns`.
@@ -128,9 +133,9 @@ class BatchQueue {
   void TakeBatch(Lanes::iterator lane, int64_t now, std::vector<Slice>* batch,
                  std::vector<std::shared_ptr<QueueItem>>* dead) MAAS_REQUIRES(mu_);
   // Marks what is left of a waiting item as not to be run. True: nothing of it is out.
-  bool Kill(Lane* lane, QueueItem* item) MAAS_REQUIRES(mu_);
+  bool Kill(Lane* lane, QueueItem* item, Death why) MAAS_REQUIRES(mu_);
   LoadView Load(int64_t now, int64_t rows) const MAAS_REQUIRES(mu_);
-  // Forgets dead items once they are most of a lane.
+  // Forgets dead items, and the lanes that held only such, once most of what the lanes hold is dead.
   void Compact() MAAS_REQUIRES(mu_);
 
   // Constant after construction.
@@ -146,6 +151,7 @@ class BatchQueue {
   int64_t outstanding_ MAAS_GUARDED_BY(mu_) = 0;  // Accepted and not answered.
   int64_t earliest_deadline_ MAAS_GUARDED_BY(mu_) = kNever;  // Not later than that of anything that waits.
   int waiters_ MAAS_GUARDED_BY(mu_) = 0;
+  // How many must wait before a push wakes a waiter. More than 1 only while a waiter sleeps that wakes by itself.
   int64_t wake_requests_ MAAS_GUARDED_BY(mu_) = 1;
   int64_t gather_began_ MAAS_GUARDED_BY(mu_) = -1;  // When a gathering began; -1: none is under way.
   int64_t gather_from_ MAAS_GUARDED_BY(mu_) = 0;    // Requests that would have run then.

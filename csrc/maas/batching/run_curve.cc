@@ -15,7 +15,7 @@ int PointOf(int64_t rows) {
 
 void RunCurve::Record(int64_t rows, int64_t ns) {
   double& point = ns_[static_cast<size_t>(std::min(PointOf(rows), kPoints - 1))];
-  const double value = static_cast<double>(std::max<int64_t>(ns, 1));
+  const double value = static_cast<double>(std::clamp<int64_t>(ns, 1, kMostNs));
   point = point == 0 ? value : point + kWeight * (value - point);
 }
 
@@ -26,7 +26,10 @@ int64_t RunCurve::Estimate(int64_t rows) const {
   }
   for (int p = wanted - 1; p >= 0; --p) {
     const double ns = ns_[static_cast<size_t>(p)];
-    if (ns > 0) return static_cast<int64_t>(ns * static_cast<double>(int64_t{1} << (wanted - p)));
+    if (ns > 0) {
+      const double grown = ns * static_cast<double>(int64_t{1} << (wanted - p));
+      return static_cast<int64_t>(std::min(grown, static_cast<double>(kMostNs)));
+    }
   }
   return 0;
 }

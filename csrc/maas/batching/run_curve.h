@@ -14,10 +14,12 @@ class RunCurve {
  public:
   // Follows a change within about ten runs and forgives a single slow one.
   static constexpr double kWeight = 0.1;
+  // A day: longer than anybody waits, short enough to be added and multiplied without care.
+  static constexpr int64_t kMostNs = int64_t{86'400} * 1'000'000'000;
 
   // REQUIRES: rows >= 1.
   void Record(int64_t rows, int64_t ns);
-  // Unit: nanoseconds; 0 when nothing is known.
+  // Unit: nanoseconds, at most kMostNs; 0 when nothing is known.
   int64_t Estimate(int64_t rows) const;
 
  private:

@@ -1,10 +1,12 @@
 #include "maas/exec/answer.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "maas/exec/run_shapes.h"
-#include "maas/pack/block.h"
+#include "maas/pack/pack_plan.h"
+#include "maas/wire/field_path.h"
 
 namespace maas {
 namespace {
@@ -15,26 +17,46 @@ Dims Zeros(int rank) {
   return zeros;
 }
 
-// The range of elements along the batch axis that belongs to rows [row, row + rows). BYTES only have axis 0.
-std::span<const std::string_view> StringsOf(const RunOutput& output, int batch_axis, int64_t row, int64_t rows) {
-  const std::span<const std::string_view> all(output.strings);
-  if (batch_axis < 0) return all;
-  const auto total = static_cast<size_t>(output.dims[batch_axis]);
-  const size_t per_row = total == 0 ? 0 : all.size() / total;
-  return all.subspan(per_row * static_cast<size_t>(row), per_row * static_cast<size_t>(rows));
+Box Whole(const Dims& dims) { return {dims, Zeros(dims.rank())}; }
+
+// `dims`, from `row` of its batch axis on.
+Box FromRow(const Dims& dims, int batch_axis, int64_t row) {
+  Box box = Whole(dims);
+  if (batch_axis >= 0) box.offset[batch_axis] = row;
+  return box;
 }
 
-void AppendStrings(std::span<const std::string_view> strings, std::string* out) {
+// The strings of a box, encoded: each is its length, 4 bytes little-endian, and then its bytes.
+void EncodeStrings(std::span<const std::string_view> strings, const Box& from, const Dims& extent, std::string* out) {
+  out->clear();
+  const PackPlan plan = PlanPack(from, Whole(extent), extent);
+  const auto each = [&](auto visit) {
+    ForEachRun(plan, [&](int64_t at, int64_t, int64_t) {
+      for (std::string_view s : strings.subspan(static_cast<size_t>(at), static_cast<size_t>(plan.run))) visit(s);
+    });
+  };
   size_t size = 0;
-  for (std::string_view s : strings) size += s.size() + 4;
+  each([&](std::string_view s) { size += sizeof(uint32_t) + s.size(); });
   out->reserve(size);
-  for (std::string_view s : strings) {
+  each([&](std::string_view s) {
     const auto length = static_cast<uint32_t>(s.size());
-    char prefix[4];
-    std::memcpy(prefix, &length, sizeof(prefix));
-    out->append(prefix, sizeof(prefix));
-    out->append(s);
-  }
+    char prefix[sizeof(length)];
+    std::memcpy(prefix, &length, sizeof(length));
+    out->append(prefix, sizeof(prefix)).append(s);
+  });
+}
+
+// Whether there is as much data as the shape says.
+bool IsComplete(const RunOutput& output, DataType type) {
+  const int64_t count = ElementCount(output.dims);
+  if (type == DataType::kBytes) return count == static_cast<int64_t>(output.strings.size());
+  return count == 0 || (count > 0 && output.data != nullptr);
+}
+
+Status BadOutput(const ModelSpec& spec, const OutputSpec& output, const std::string& what) {
+  return Status(Code::kInternal, "BAD_MODEL_OUTPUT",
+                "model " + spec.name + ":" + std::to_string(spec.version) + " returned output '" + output.name + "' " +
+                    what);
 }
 
 }  // namespace
@@ -49,16 +71,15 @@ Status CheckOutputs(const ModelSpec& spec, std::span<const RunOutput> outputs, i
     for (int axis = 0; fits && axis < dims.rank(); ++axis) {
       fits = expected[axis] < 0 || expected[axis] == dims[axis];
     }
-    if (!fits) {
-      return Status(Code::kInternal, "BAD_MODEL_OUTPUT",
-                    "model " + spec.name + ":" + std::to_string(spec.version) + " returned output '" +
-                        output.name + "' of shape " + ToString(dims) + ", expected " + ToString(expected));
+    if (!fits) return BadOutput(spec, output, "of shape " + ToString(dims) + ", expected " + ToString(expected));
+    if (!IsComplete(outputs[i], output.datatype)) {
+      return BadOutput(spec, output, "without the data of its shape " + ToString(dims));
     }
   }
   return {};
 }
 
-void Answer::Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_t row, const Receipt& receipt) {
+Status Answer::Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_t row, const Receipt& receipt) {
   entry_ = &entry;
   receipt_ = receipt;
   row_ = row;
@@ -74,35 +95,45 @@ void Answer::Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_
     part.dims = ShapeOfAnswer(*part.spec, entry.bound, part.source->dims, entry.rows);
     OutputHead& head = heads_[i];
     head = {part.spec->name, part.spec->datatype, part.dims, 0, nullptr};
-    const auto elements = static_cast<size_t>(ElementCount(part.dims));
     if (part.spec->datatype == DataType::kBytes) {
-      part.strings.clear();
-      AppendStrings(StringsOf(*part.source, part.spec->batch_axis, row, entry.rows), &part.strings);
+      EncodeStrings(part.source->strings, SourceOf(part), part.dims, &part.strings);
       head.data_size = part.strings.size();
       continue;
     }
     if (part.quantize != nullptr) {
+      const Quantization& asked = part.quantize->params;
       head.datatype = part.quantize->datatype;
-      head.quantization = &part.quantize->params;
-      if (part.quantize->params.scales.empty()) {
+      head.quantization = &asked;
+      const int64_t size = asked.has_axis ? part.dims[asked.axis] : 1;
+      if (asked.scales.empty()) {
         // The values are chosen in Write(); only their number matters to the size.
-        Quantization& chosen = chosen_.emplace_back(part.quantize->params);
-        const size_t count = chosen.has_axis ? static_cast<size_t>(part.dims[chosen.axis]) : 1;
-        chosen.scales.assign(count, 1.0F);
-        chosen.zero_points.assign(count, head.datatype == DataType::kUint8 ? 128 : 0);
+        Quantization& chosen = chosen_.emplace_back(asked);
+        chosen.scales.assign(static_cast<size_t>(size), 1.0F);
+        chosen.zero_points.assign(static_cast<size_t>(size), head.datatype == DataType::kUint8 ? 128 : 0);
         head.quantization = &chosen;
+      } else if (asked.scales.size() > 1 && std::ssize(asked.scales) != size) {
+        // BindRequest cannot know where only the run tells the size.
+        const FieldPath output{nullptr, "outputs", static_cast<std::ptrdiff_t>(i)};
+        const FieldPath quantize{&output, "quantize"};
+        return InvalidField(&quantize, "scales",
+                            "expected 1 or " + std::to_string(size) + ", the size of axis " +
+                                std::to_string(asked.axis) + " of output '" + part.spec->name + "', got " +
+                                std::to_string(asked.scales.size()));
       }
     }
-    head.data_size = elements * ElementSize(head.datatype);
+    head.data_size = static_cast<size_t>(ElementCount(part.dims)) * ElementSize(head.datatype);
   }
   const ResponseHead head = Head();
   size_ = entry.reply.group != 0 ? StreamAnswerSize(head) : PredictResponseSize(head);
+  return {};
 }
 
 ResponseHead Answer::Head() const {
   const ModelSpec& spec = entry_->version->spec;
   return {entry_->view.id, spec.name, spec.version, heads_, receipt_};
 }
+
+Box Answer::SourceOf(const Part& part) const { return FromRow(part.source->dims, part.spec->batch_axis, row_); }
 
 void Answer::Write(std::byte* out) {
   constexpr size_t kInline = 8;
@@ -114,19 +145,10 @@ void Answer::Write(std::byte* out) {
     data = many.data();
   }
   // The scales that the server chooses are part of the head, so they are chosen before it is written.
-  std::vector<std::vector<std::byte>> dense(chosen_.empty() ? 0 : parts_.size());
   auto chosen = chosen_.begin();
   for (size_t i = 0; i < parts_.size() && chosen != chosen_.end(); ++i) {
-    const Part& part = parts_[i];
     if (heads_[i].quantization != &*chosen) continue;
-    const DataType type = part.spec->datatype;
-    dense[i].resize(static_cast<size_t>(ElementCount(part.dims)) * ElementSize(type));
-    Box from{part.source->dims, Zeros(part.dims.rank())};
-    if (part.spec->batch_axis >= 0) from.offset[part.spec->batch_axis] = row_;
-    CopyBox(part.source->data, from, dense[i].data(), {part.dims, Zeros(part.dims.rank())}, part.dims,
-            {type, type, {}, {}, -1});
-    ChooseQuantization(dense[i].data(), type, part.dims, chosen->has_axis ? chosen->axis : -1, heads_[i].datatype,
-                       chosen->scales, chosen->zero_points);
+    ChooseScales(parts_[i], heads_[i].datatype, &*chosen);
     ++chosen;
   }
   const ResponseHead head = Head();
@@ -136,67 +158,90 @@ void Answer::Write(std::byte* out) {
     WritePredictResponse(head, out, data);
   }
   for (size_t i = 0; i < parts_.size(); ++i) {
-    const Part& part = parts_[i];
-    if (part.spec->datatype == DataType::kBytes) {
-      std::memcpy(data[i], part.strings.data(), part.strings.size());
-      continue;
-    }
-    Conversion conversion{part.spec->datatype, heads_[i].datatype, {}, {}, -1};
-    if (const Quantization* q = heads_[i].quantization) {
-      conversion.scales = q->scales;
-      conversion.zero_points = q->zero_points;
-      conversion.axis = q->has_axis ? q->axis : -1;
-    }
-    const Box to{part.dims, Zeros(part.dims.rank())};
-    if (!dense.empty() && !dense[i].empty()) {
-      CopyBox(dense[i].data(), to, data[i], to, part.dims, conversion);
-      continue;
-    }
-    Box from{part.source->dims, Zeros(part.dims.rank())};
-    if (part.spec->batch_axis >= 0) from.offset[part.spec->batch_axis] = row_;
-    CopyBox(part.source->data, from, data[i], to, part.dims, conversion);
+    if (heads_[i].data_size > 0) WritePart(i, data[i]);
   }
 }
 
-Status AddSlice(const Entry& entry, const Slice& slice, std::span<const RunOutput> outputs, int64_t row,
-                SplitAnswer* split) {
+void Answer::ChooseScales(const Part& part, DataType to, Quantization* chosen) {
+  const Box from = SourceOf(part);
+  const DataType type = part.spec->datatype;
+  const PackPlan plan = PlanPack(from, Whole(part.dims), part.dims);
+  const std::byte* values = part.source->data + static_cast<size_t>(plan.src_offset) * ElementSize(type);
+  if (plan.loop_count > 0) {
+    // Not side by side in the run's output.
+    dense_.resize(static_cast<size_t>(ElementCount(part.dims)) * ElementSize(type));
+    CopyBox(part.source->data, from, dense_.data(), Whole(part.dims), part.dims, {type, type, {}, {}, -1});
+    values = dense_.data();
+  }
+  ChooseQuantization(values, type, part.dims, chosen->has_axis ? chosen->axis : -1, to, chosen->scales,
+                     chosen->zero_points);
+}
+
+void Answer::WritePart(size_t i, std::byte* out) const {
+  const Part& part = parts_[i];
+  if (part.spec->datatype == DataType::kBytes) {
+    std::memcpy(out, part.strings.data(), part.strings.size());
+    return;
+  }
+  Conversion conversion{part.spec->datatype, heads_[i].datatype, {}, {}, -1};
+  if (const Quantization* q = heads_[i].quantization) {
+    conversion.scales = q->scales;
+    conversion.zero_points = q->zero_points;
+    conversion.axis = q->has_axis ? q->axis : -1;
+  }
+  CopyBox(part.source->data, SourceOf(part), out, Whole(part.dims), part.dims, conversion);
+}
+
+Status OpenSplit(const Entry& entry, std::span<const RunOutput> outputs, std::vector<SplitAnswer::Output>* answer) {
   const ModelSpec& spec = entry.version->spec;
-  const bool first = split->outputs.empty();
-  if (first) split->outputs.resize(outputs.size());
+  const bool first = answer->empty();
+  if (first) answer->resize(outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
     const OutputSpec& output = spec.outputs[i];
-    SplitAnswer::Output& whole = split->outputs[i];
+    SplitAnswer::Output& whole = (*answer)[i];
     Dims dims = outputs[i].dims;
     if (output.batch_axis >= 0) dims[output.batch_axis] = entry.rows;
-    const size_t size = ElementSize(output.datatype);
-    if (first) {
-      whole.dims = dims;
-      whole.data.resize(static_cast<size_t>(ElementCount(dims)) * size);
-      if (output.datatype == DataType::kBytes) whole.strings.resize(static_cast<size_t>(ElementCount(dims)));
-    } else if (!(whole.dims == dims)) {
-      return Status(Code::kInternal, "BAD_MODEL_OUTPUT",
-                    "output '" + output.name + "' came out as " + ToString(whole.dims) + " and as " +
-                        ToString(dims) + " in the batches of one request; send at most " +
-                        std::to_string(spec.max_batch_size) + " rows at a time");
+    if (!first) {
+      if (whole.dims == dims) continue;
+      return BadOutput(spec, output,
+                       "of shape " + ToString(whole.dims) + " and of " + ToString(dims) +
+                           " in the batches of one request; send at most " + std::to_string(spec.max_batch_size) +
+                           " rows at a time");
     }
-    if (output.datatype == DataType::kBytes) {
-      const auto part = StringsOf(outputs[i], output.batch_axis, row, slice.rows);
-      const size_t per_row = part.size() / static_cast<size_t>(slice.rows);
-      const size_t at = output.batch_axis >= 0 ? per_row * static_cast<size_t>(slice.begin) : 0;
-      for (size_t s = 0; s < part.size(); ++s) whole.strings[at + s] = std::string(part[s]);
+    whole.dims = dims;
+    const int64_t bytes = RunBytes(dims, output.datatype);
+    if (bytes >= 0 && output.datatype == DataType::kBytes) {
+      whole.strings.resize(static_cast<size_t>(ElementCount(dims)));
       continue;
     }
-    Box from{outputs[i].dims, Zeros(dims.rank())};
-    Box to{dims, Zeros(dims.rank())};
-    Dims extent = dims;
-    if (output.batch_axis >= 0) {
-      from.offset[output.batch_axis] = row;
-      to.offset[output.batch_axis] = slice.begin;
-      extent[output.batch_axis] = slice.rows;
+    if (bytes >= 0) whole.data.Grow(static_cast<size_t>(bytes));
+    if (whole.data.data() == nullptr) {
+      return Status(Code::kResourceExhausted, "OUT_OF_MEMORY",
+                    "no memory for output '" + output.name + "' of shape " + ToString(dims));
     }
-    CopyBox(outputs[i].data, from, whole.data.data(), to, extent, {output.datatype, output.datatype, {}, {}, -1});
   }
   return {};
+}
+
+void WriteSlice(const Entry& entry, const Slice& slice, std::span<const RunOutput> outputs, int64_t row,
+                std::span<SplitAnswer::Output> answer) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const OutputSpec& output = entry.version->spec.outputs[i];
+    if (output.batch_axis < 0 && slice.begin > 0) continue;
+    SplitAnswer::Output& whole = answer[i];
+    const Box from = FromRow(outputs[i].dims, output.batch_axis, row);
+    const Box to = FromRow(whole.dims, output.batch_axis, slice.begin);
+    Dims extent = whole.dims;
+    if (output.batch_axis >= 0) extent[output.batch_axis] = slice.rows;
+    if (output.datatype != DataType::kBytes) {
+      CopyBox(outputs[i].data, from, whole.data.data(), to, extent, {output.datatype, output.datatype, {}, {}, -1});
+      continue;
+    }
+    const PackPlan plan = PlanPack(from, to, extent);
+    ForEachRun(plan, [&](int64_t src, int64_t dst, int64_t) {
+      std::copy_n(outputs[i].strings.begin() + src, plan.run, whole.strings.begin() + dst);
+    });
+  }
 }
 
 }  // namespace maas

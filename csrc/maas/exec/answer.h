@@ -16,6 +16,7 @@
 #include "maas/base/dims.h"
 #include "maas/base/status.h"
 #include "maas/exec/entry.h"
+#include "maas/pack/block.h"
 #include "maas/wire/predict_encoder.h"
 
 namespace maas {
@@ -27,7 +28,8 @@ struct RunOutput {
   std::vector<std::string_view> strings;
 };
 
-// Checks what the runner returned against the spec: rank, fixed dimensions, the rows. INTERNAL names the output.
+// Checks what the runner returned against the spec: rank, fixed dimensions, the rows, and that there is as much data
+// as the shape says. INTERNAL names the output.
 Status CheckOutputs(const ModelSpec& spec, std::span<const RunOutput> outputs, int64_t rows);
 
 // Reused from batch to batch, so that a small answer allocates nothing.
@@ -35,9 +37,10 @@ class Answer {
  public:
   // The answer to `entry`, whose rows are `row` and the following of the run.
   // `outputs` and `entry` must outlive Write().
-  void Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_t row, const Receipt& receipt);
+  // INVALID_ARGUMENT: the request has scales for another size than an output came out with; there is no answer then.
+  Status Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_t row, const Receipt& receipt);
   size_t size() const { return size_; }
-  // Writes size() bytes at `out`.
+  // Writes size() bytes at `out`. REQUIRES: Plan() was ok.
   void Write(std::byte* out);
 
  private:
@@ -49,6 +52,10 @@ class Answer {
     std::string strings;  // BYTES, encoded.
   };
   ResponseHead Head() const;
+  // Where the rows of the entry are in the run's output.
+  Box SourceOf(const Part& part) const;
+  void ChooseScales(const Part& part, DataType to, Quantization* chosen);
+  void WritePart(size_t i, std::byte* out) const;
 
   const Entry* entry_ = nullptr;
   Receipt receipt_;
@@ -57,11 +64,16 @@ class Answer {
   std::vector<Part> parts_;
   std::vector<OutputHead> heads_;
   std::deque<Quantization> chosen_;  // Stable addresses: heads_ point into it.
+  std::vector<std::byte> dense_;     // For outputs whose rows lie apart, while their scales are chosen.
 };
 
-// Adds the slice's part of every output to the split request's answer; allocates it with the first.
-// FAILED: the slices' outputs do not fit together.
-Status AddSlice(const Entry& entry, const Slice& slice, std::span<const RunOutput> outputs, int64_t row,
-                SplitAnswer* split) MAAS_REQUIRES(split->mu);
+// Makes room for the answer to a split request, once. INTERNAL: these outputs do not fit those of the slices before;
+// RESOURCE_EXHAUSTED: there is no memory.
+Status OpenSplit(const Entry& entry, std::span<const RunOutput> outputs, std::vector<SplitAnswer::Output>* answer);
+
+// Copies the slice's rows of every output, which begin at `row` of the run, into the answer. An output without a batch
+// axis is taken from the first slice. REQUIRES: OpenSplit() was ok for these outputs.
+void WriteSlice(const Entry& entry, const Slice& slice, std::span<const RunOutput> outputs, int64_t row,
+                std::span<SplitAnswer::Output> answer);
 
 }  // namespace maas

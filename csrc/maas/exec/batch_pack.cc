@@ -1,8 +1,10 @@
 #include "maas/exec/batch_pack.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "maas/pack/block.h"
+#include "maas/pack/pack_plan.h"
 
 namespace maas {
 namespace {
@@ -10,12 +12,30 @@ namespace {
 // Below this, the copy costs less than the 8 µs of binding other memory.
 constexpr size_t kDirectBytes = size_t{256} << 10;
 
-const std::vector<int32_t>& NoZeroPoints() {
-  static const std::vector<int32_t> none;
-  return none;
+// Where the slice's rows are in its own request's tensor, where they go in the batch's, and how many elements they are.
+struct Move {
+  Box from;
+  Box to;
+  Dims extent;
+};
+
+Dims Zeros(int rank) {
+  Dims zeros;
+  for (int i = 0; i < rank; ++i) zeros.push_back(0);
+  return zeros;
 }
 
-// One of the element, and zero, in the datatype's own bits.
+Move MoveOf(const InputSpec& input, const BoundInput& tensor, const Slice& slice, const Dims& dims, int64_t at) {
+  Move move{{tensor.dims, Zeros(dims.rank())}, {dims, Zeros(dims.rank())}, tensor.dims};
+  if (input.batch_axis >= 0) {
+    move.from.offset[input.batch_axis] = slice.begin;
+    move.to.offset[input.batch_axis] = at;
+    move.extent[input.batch_axis] = slice.rows;
+  }
+  return move;
+}
+
+// One of the element in the datatype's own bits.
 void OneOf(DataType type, std::byte (&one)[8]) {
   std::memset(one, 0, sizeof(one));
   switch (type) {
@@ -59,9 +79,8 @@ void FillAuto(const InputSpec& input, const BoundRequest& bound, int64_t rows, i
               std::byte* dst) {
   const size_t size = ElementSize(input.datatype);
   const int64_t length = bound.lengths[static_cast<size_t>(input.pad_group)];
-  Box box{dims, dims};
+  Box box{dims, Zeros(dims.rank())};
   Dims extent = dims;
-  for (int axis = 0; axis < dims.rank(); ++axis) box.offset[axis] = 0;
   if (input.batch_axis >= 0) {
     box.offset[input.batch_axis] = at;
     extent[input.batch_axis] = rows;
@@ -100,28 +119,16 @@ void PackInput(const ModelSpec& spec, size_t index, std::span<const Slice> batch
     if (tensor.absent) {
       FillAuto(input, bound, slice.rows, at, dims, dst);
     } else {
-      Box from{tensor.dims, tensor.dims};
-      Box to{dims, dims};
-      Dims extent = tensor.dims;
-      for (int axis = 0; axis < dims.rank(); ++axis) from.offset[axis] = to.offset[axis] = 0;
-      if (input.batch_axis >= 0) {
-        from.offset[input.batch_axis] = slice.begin;
-        to.offset[input.batch_axis] = at;
-        extent[input.batch_axis] = slice.rows;
-      }
-      Conversion conversion{tensor.wire_type, input.datatype, {}, NoZeroPoints(), -1};
+      Move move = MoveOf(input, tensor, slice, dims, at);
+      Conversion conversion{input.datatype, input.datatype, {}, {}, -1};
       if (const Quantization* q = tensor.quantization.get()) {
-        conversion.scales = q->scales;
-        conversion.zero_points = q->zero_points;
-        conversion.axis = q->has_axis ? q->axis : -1;
-      } else {
-        conversion.from = input.datatype;
+        conversion = {tensor.wire_type, input.datatype, q->scales, q->zero_points, q->has_axis ? q->axis : -1};
       }
-      CopyBox(tensor.data.data(), from, dst, to, extent, conversion);
-      if (input.pad_axis >= 0 && dims[input.pad_axis] > extent[input.pad_axis]) {
-        to.offset[input.pad_axis] = extent[input.pad_axis];
-        extent[input.pad_axis] = dims[input.pad_axis] - extent[input.pad_axis];
-        FillBox(dst, to, extent, input.pad_value.data(), ElementSize(input.datatype));
+      CopyBox(tensor.data.data(), move.from, dst, move.to, move.extent, conversion);
+      if (input.pad_axis >= 0 && dims[input.pad_axis] > move.extent[input.pad_axis]) {
+        move.to.offset[input.pad_axis] = move.extent[input.pad_axis];
+        move.extent[input.pad_axis] = dims[input.pad_axis] - move.extent[input.pad_axis];
+        FillBox(dst, move.to, move.extent, input.pad_value.data(), ElementSize(input.datatype));
       }
     }
     // All requests of the batch have the same bytes here.
@@ -142,15 +149,21 @@ std::vector<std::string_view> SplitStrings(std::span<const std::byte> data) {
   return out;
 }
 
-std::vector<std::string_view> PackStrings(const ModelSpec& spec, size_t index, std::span<const Slice> batch) {
+std::vector<std::string_view> PackStrings(const ModelSpec& spec, size_t index, std::span<const Slice> batch,
+                                          const Dims& dims) {
   const InputSpec& input = spec.inputs[index];
-  std::vector<std::string_view> out;
+  std::vector<std::string_view> out(static_cast<size_t>(ElementCount(dims)));
+  int64_t at = 0;
   for (const Slice& slice : batch) {
-    const auto strings = SplitStrings(EntryOf(slice).bound.inputs[index].data);
-    if (input.batch_axis < 0) return strings;
-    const auto per_row = strings.size() / static_cast<size_t>(slice.item->rows);
-    const auto begin = strings.begin() + static_cast<int64_t>(per_row) * slice.begin;
-    out.insert(out.end(), begin, begin + static_cast<int64_t>(per_row) * slice.rows);
+    const BoundInput& tensor = EntryOf(slice).bound.inputs[index];
+    const std::vector<std::string_view> all = SplitStrings(tensor.data);
+    const Move move = MoveOf(input, tensor, slice, dims, at);
+    const PackPlan plan = PlanPack(move.from, move.to, move.extent);
+    ForEachRun(plan, [&](int64_t from, int64_t to, int64_t) {
+      std::copy_n(all.begin() + from, plan.run, out.begin() + to);
+    });
+    if (input.batch_axis < 0) break;
+    at += slice.rows;
   }
   return out;
 }

@@ -23,11 +23,12 @@ bool CanBindDirectly(const InputSpec& spec, const BoundInput& input, std::span<c
 
 // Writes input `index` of every slice, one after the other along its batch axis, into `dst` of shape `dims`:
 // dequantized, padded, and filled where the request left a mask or lengths to the server.
-// REQUIRES: not BYTES.
+// REQUIRES: not BYTES; `dims` is RunBytes() >= 0.
 void PackInput(const ModelSpec& spec, size_t index, std::span<const Slice> batch, const Dims& dims, std::byte* dst);
 
-// The elements of a BYTES input, in the batch's order; they borrow from the requests.
-std::vector<std::string_view> PackStrings(const ModelSpec& spec, size_t index, std::span<const Slice> batch);
+// The elements of a BYTES input in the order of the run's tensor of shape `dims`; they borrow from the requests.
+std::vector<std::string_view> PackStrings(const ModelSpec& spec, size_t index, std::span<const Slice> batch,
+                                          const Dims& dims);
 
 // Splits the wire form of BYTES (4-byte little-endian lengths) that BindRequest has checked.
 std::vector<std::string_view> SplitStrings(std::span<const std::byte> data);

@@ -13,6 +13,7 @@
 #include "maas/base/mutex.h"
 #include "maas/batching/batch_queue.h"
 #include "maas/exec/completion.h"
+#include "maas/exec/staging.h"
 #include "maas/exec/version.h"
 #include "maas/model/bind.h"
 #include "maas/wire/predict_encoder.h"
@@ -22,9 +23,11 @@ namespace maas {
 
 // The answer of a request larger than the largest batch, as its slices come back.
 struct SplitAnswer {
+  // Made under the mutex by the first slice that is back. Afterwards each slice writes its own rows without it, and
+  // whoever finds that all are back reads them.
   struct Output {
     Dims dims;  // Of all rows.
-    std::vector<std::byte> data;
+    StagingBuffer data;
     std::vector<std::string> strings;  // BYTES.
   };
 
@@ -43,8 +46,8 @@ struct Entry final : QueueItem {
   std::unique_ptr<SplitAnswer> split;  // Null unless rows > max_batch_size.
 };
 
-// Completes entries that will not run. One Complete() call per run of entries with the same sink.
-// The entries' counters (`which` of VersionCounters) grow by one each.
+// Completes entries of one version that will not run. One Complete() call per run of entries with the same sink.
+// The version's counter `which` grows by one for each.
 void CompleteUnrun(std::vector<std::shared_ptr<QueueItem>>* items, const Status& status,
                    std::atomic<uint64_t> VersionCounters::* which);
 

@@ -1,6 +1,19 @@
 #include "maas/exec/run_shapes.h"
 
+#include <algorithm>
+
 namespace maas {
+
+int64_t RunBytes(const Dims& dims, DataType type) {
+  Dims strides = dims;
+  for (int axis = 0; axis < dims.rank(); ++axis) {
+    if (dims[axis] == 0) strides[axis] = 1;
+  }
+  const int64_t most = ElementCount(strides);
+  const auto size = static_cast<int64_t>(ElementSize(type));
+  if (most < 0 || most > kMaxTensorBytes / std::max<int64_t>(size, 1)) return -1;
+  return ElementCount(dims) * size;
+}
 
 RunShapes ShapesOfRun(const ModelSpec& spec, const BoundRequest& any, int64_t rows) {
   RunShapes shapes;

@@ -3,8 +3,10 @@
 // Aligned to 64 bytes, as vector kernels and runtimes like it. Threads: its instance's thread only.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 
 namespace maas {
@@ -13,15 +15,16 @@ class StagingBuffer {
  public:
   static constexpr size_t kAlignment = 64;
 
-  // Makes room for at least `bytes`. True if the memory moved: whatever pointed into it is void. Contents are
-  // not kept. Null data() afterwards means that there was no memory.
+  // Makes room for at least `bytes`, also for none. True if the memory moved: whatever pointed into it is void.
+  // Contents are not kept. Null data() afterwards means that there was no memory.
   bool Grow(size_t bytes) {
     if (bytes <= capacity_ && data_) return false;
     data_.reset();
-    capacity_ = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    if (capacity_ == 0) capacity_ = kAlignment;
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, capacity_)));
-    if (!data_) capacity_ = 0;
+    capacity_ = 0;
+    if (bytes > std::numeric_limits<size_t>::max() - kAlignment) return true;
+    const size_t wanted = std::max<size_t>((bytes + kAlignment - 1) / kAlignment, 1) * kAlignment;
+    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, wanted)));
+    if (data_) capacity_ = wanted;
     return true;
   }
   std::byte* data() const { return data_.get(); }

@@ -7,7 +7,7 @@
 namespace maas {
 namespace {
 
-std::string Quoted(std::string_view name) { return "'" + std::string(name) + "'"; }
+std::string Quoted(std::string_view name) { return '\'' + std::string(name) + '\''; }
 
 Status NormalizeAxis(const FieldPath* at, std::string_view name, int rank, Quantization* q) {
   if (!q->has_axis) return {};

@@ -45,7 +45,7 @@ inline OutputSpec MakeOutput(std::string name, DataType datatype, std::vector<in
 inline ModelSpec MakeSpec(std::vector<InputSpec> inputs,
                           std::vector<OutputSpec> outputs = {MakeOutput("y", DataType::kFp32, {-1, 4})}) {
   ModelSpec spec;
-  spec.name = "m";
+  spec.name.push_back('m');
   spec.version = 1;
   spec.inputs = std::move(inputs);
   spec.outputs = std::move(outputs);

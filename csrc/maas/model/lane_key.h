@@ -19,7 +19,7 @@
 namespace maas {
 
 // An input without a batch axis whose bytes are more than this makes its request run alone.
-inline constexpr size_t kMaxSharedInputBytes = 64 * 1024;
+inline constexpr size_t kMaxSharedInputBytes = size_t{64} * 1024;
 
 // Sets lane_key and solo. A solo request's key is empty: it has no company to be compared with.
 // REQUIRES: the rest of *request is bound.

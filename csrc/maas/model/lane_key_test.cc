@@ -115,14 +115,14 @@ TEST(LaneKey, HoldsTheQuantizationOfThoseBytes) {
 
 TEST(LaneKey, HoldsTheRealLengthOfASharedPaddedInput) {
   InputSpec positions = MakePadded("positions");
-  positions.dims = {-1};
+  positions.dims = {-1, -1};
   positions.batch_axis = -1;
   positions.pad_axis = 0;
   ModelSpec spec = MakeSpec({MakePadded("ids"), positions});
   spec.pad_groups = {{{16}}};
   const auto key = [&spec](int64_t length) {
     TestRequest request = Request("ids", kInt64, {1, length});
-    request.Add("positions", kInt64, {length});
+    request.Add("positions", kInt64, {length, 0});  // No bytes that would give the length away.
     return Key(spec, std::move(request));
   };
   EXPECT_EQ(key(3), key(3));

@@ -61,10 +61,9 @@ struct Bf16 : Half {
     const __m256i high = _mm256_srli_epi32(bits, 16);
     const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
     const __m256i bias = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-    const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, bias), 16);
-    const __m256i quieted = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
-    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-    const __m256i words = _mm256_blendv_epi8(rounded, quieted, nan);
+    // A product that is no number is a quiet NaN, whose highest fraction bit survives truncation.
+    const __m256i number = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_ORD_Q));
+    const __m256i words = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_and_si256(bias, number)), 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   }
   static __m256 Widen(Vector v) {
@@ -143,6 +142,7 @@ void DequantizeAll(const std::byte* src, std::byte* dst, size_t n, const P param
 template <typename Q, typename F>
 void Dequantize(const std::byte* src, std::byte* dst, size_t n, const QuantParams& params) {
   if (n < kLanes) {
+    if (n == 0) return;  // The buffers may be null, which memcpy refuses.
     const PaddedParams padded(params, n);
     std::byte q[kLanes] = {};
     std::memcpy(q, src, n);
@@ -188,6 +188,7 @@ void QuantizeAll(const std::byte* src, std::byte* dst, size_t n, const P params)
 template <typename F, typename Q>
 void Quantize(const std::byte* src, std::byte* dst, size_t n, const QuantParams& params) {
   if (n < kLanes) {
+    if (n == 0) return;  // The buffers may be null, which memcpy refuses.
     const PaddedParams padded(params, n);
     std::byte real[kLanes * F::kSize] = {};
     std::memcpy(real, src, n * F::kSize);

@@ -97,7 +97,7 @@ Status ReadPackedScales(Reader* in, const FieldPath* at, std::vector<float>* sca
 }
 
 Status ReadScale(Reader* in, const FieldPath* at, std::vector<float>* scales) {
-  uint32_t bits;
+  uint32_t bits = 0;
   if (!in->ReadFixed32(&bits)) return Malformed(*in, at);
   if (scales->size() == kMaxScales) return TooMany(at, "scales", kMaxScales, "entries");
   scales->push_back(std::bit_cast<float>(bits));

@@ -71,7 +71,7 @@ TEST(PredictDecoder, TakesAPrefixOfAMessageExactlyWhenItEndsBetweenFields) {
 }
 
 TEST(PredictDecoder, SurvivesRandomBytesAndBitFlips) {
-  std::mt19937 random(20);  // NOLINT: the same bytes in every run.
+  std::mt19937 random(20);  // The same bytes in every run.
   PredictRequestView view;
   std::vector<std::span<const std::byte>> requests;
   const std::vector<GoldenCase> cases = GoldenCases("predict");

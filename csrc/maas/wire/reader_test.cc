@@ -25,7 +25,7 @@ bool ReadVarint(std::string_view text, uint64_t* value, size_t* left) {
 }
 
 TEST(Reader, ReadsBackEveryVarintThatTheWriterWrites) {
-  std::mt19937_64 random(7);  // NOLINT: the same numbers in every run.
+  std::mt19937_64 random(7);  // The same numbers in every run.
   for (int round = 0; round < 2000; ++round) {
     const uint64_t value = random() >> (random() % 64);
     std::vector<std::byte> bytes(VarintSize(value));

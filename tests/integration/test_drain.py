@@ -1,0 +1,96 @@
+"""SIGTERM: what was accepted is answered, and a second signal waits for nothing."""
+
+from __future__ import annotations
+
+import signal
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maas_server.client import Client, Prediction
+from maas_server.errors import MaasError
+from tests.integration import graphs
+from tests.integration.conftest import Serve
+from tests.integration.serving import ServeProcess, eventually
+from tests.integration.steady import SteadyLoad
+
+SLOW_WIDTH, SLOW_REQUESTS = 512, 12
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    path = tmp_path / "models"
+    path.mkdir()
+    graphs.place(path, "quick", 1, graphs.multiply(1))
+    graphs.place(path, "slow", 1, graphs.slow(SLOW_WIDTH))
+    (path / "slow" / "maas.yaml").write_text("batching: {max_batch_size: 2}\n")
+    return path
+
+
+def slow_calls(client: Client, pool: ThreadPoolExecutor, server: ServeProcess) -> list[Future[Prediction]]:
+    """Send requests that take long, and return once the server has accepted all of them."""
+    row = np.ones((1, SLOW_WIDTH), np.float32)
+    futures = [pool.submit(client.predict, "slow", {"x": row}) for _ in range(SLOW_REQUESTS)]
+    eventually(lambda: server.version("slow").counters.accepted == SLOW_REQUESTS, "all slow requests are accepted")
+    return futures
+
+
+def test_a_drain_under_load_loses_no_request(serve: Serve, repository: Path) -> None:
+    server = serve(repository, "--drain-delay", "1.5")
+
+    with SteadyLoad(server.target, "quick") as load, server.client() as client:
+        eventually(lambda: len(load.versions) > 100, "load is flowing")
+        server.signal(signal.SIGTERM)
+        # As a load balancer does: it goes on sending until it sees the health change, and some time after that.
+        eventually(lambda: not client.ready(), "health turns NOT_SERVING")
+        seen = len(load.versions)
+        eventually(lambda: len(load.versions) > seen + 100, "requests are still accepted")
+        assert client.ready("liveness")
+        assert not client.ready("quick")
+        load.stop()
+
+    assert load.failures == []
+    assert server.wait() == 0
+
+
+def test_what_was_accepted_is_answered_before_the_end(serve: Serve, repository: Path) -> None:
+    server = serve(repository, "--drain-delay", "0")
+
+    with Client(server.target, timeout=60) as client, ThreadPoolExecutor(SLOW_REQUESTS) as pool:
+        futures = slow_calls(client, pool, server)
+        server.signal(signal.SIGTERM)
+        answers = [future.result() for future in futures]
+
+    assert len(answers) == SLOW_REQUESTS
+    assert all(np.isfinite(answer["y"]).all() for answer in answers)
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(serve: Serve, repository: Path, second: signal.Signals) -> None:
+    server = serve(repository, "--drain-delay", "60", "--grace", "60")
+
+    server.signal(signal.SIGTERM)
+    with server.client() as client:
+        eventually(lambda: not client.ready(), "the drain began")
+    assert server.running
+    asked = time.monotonic()
+    server.signal(second)
+
+    assert server.wait(10) != 0
+    assert time.monotonic() - asked < 5
+
+
+def test_requests_that_outlast_the_grace_fail_and_the_server_ends(serve: Serve, repository: Path) -> None:
+    server = serve(repository, "--drain-delay", "0", "--grace", "0")
+
+    with Client(server.target, timeout=5) as client, ThreadPoolExecutor(SLOW_REQUESTS) as pool:
+        futures = slow_calls(client, pool, server)
+        server.signal(signal.SIGTERM)
+        failures = [future.exception() for future in futures]
+
+    assert server.wait(10) is not None
+    assert any(isinstance(failure, MaasError) for failure in failures)
