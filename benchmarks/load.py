@@ -69,11 +69,11 @@ def burst(
     cpu = server.cpu_seconds()
     report = _h2load(server, call, rpcs, min(connections, rpcs), streams)
     cpu = server.cpu_seconds() - cpu
-    _check(report, call, rpcs)
+    check_report(report, call, rpcs)
     requests = rpcs * call.requests
     if model and (answered := counters(server, model).succeeded - succeeded) != requests:
         raise RuntimeError(f"{answered} of {requests} requests to {model} succeeded")
-    return Load(cpu / requests * 1e6, requests / _seconds(report))
+    return Load(cpu / requests * 1e6, requests / seconds_of(report))
 
 
 def _h2load(server: Server, call: Call, rpcs: int, connections: int, streams: int) -> str:
@@ -85,14 +85,20 @@ def _h2load(server: Server, call: Call, rpcs: int, connections: int, streams: in
     ).stdout
 
 
-def _check(report: str, call: Call, rpcs: int) -> None:
+def check_report(report: str, call: Call, rpcs: int) -> None:
+    """Read in what h2load printed whether all went well.
+
+    Raises:
+        RuntimeError: RPCs failed, or the bytes of the answers do not add up.
+    """
     found = re.search(r"\((\d+)\) data", report)
     fewest, most = (size * rpcs for size in call.reply_bytes)
     if f"{rpcs} succeeded" not in report or found is None or not fewest <= int(found[1]) <= most:
         raise RuntimeError(f"not every answer is good ({fewest} to {most} bytes expected):\n{report}")
 
 
-def _seconds(report: str) -> float:
+def seconds_of(report: str) -> float:
+    """Return how long the burst took, from what h2load printed."""
     found = re.search(r"finished in ([\d.]+)(us|ms|s)", report)
     if found is None:
         raise RuntimeError(f"h2load says not how long it took:\n{report}")

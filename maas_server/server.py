@@ -16,6 +16,7 @@ from maas_server import __version__, _core
 from maas_server.engine import Engine
 from maas_server.models.cpus import available_cpus
 from maas_server.models.lifecycle import State
+from maas_server.models.loader import Defaults
 from maas_server.models.registry import Registry
 from maas_server.models.repository import Repository
 from maas_server.rpc import model_service, predict_service
@@ -57,9 +58,14 @@ class Server:
             self._engine,
             control=settings.control,
             poll_interval=settings.poll_interval,
-            default_threads=settings.threads or cpus,
+            defaults=Defaults(
+                threads=settings.threads or cpus,
+                max_batch_size=settings.max_batch_size,
+                max_queue_rows=settings.max_queue_rows,
+            ),
         )
         self._port = 0
+        self.listening = asyncio.Event()
         self._told_to_stop = asyncio.Event()
         self._stopping = asyncio.Event()  # The drain's delay is over: what would go on for ever ends now.
         self._health = Health(SERVICES, self._stopping)
@@ -75,7 +81,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The gRPC port once it is bound, before that 0."""
+        """The gRPC port; 0 until `listening` is set."""
         return self._port
 
     def stop(self) -> None:
@@ -107,6 +113,7 @@ class Server:
             simd=_core.simd(),
             pid=os.getpid(),
         )
+        self.listening.set()
         await self._registry.start()
 
     async def _follow_models(self) -> None:
@@ -177,5 +184,3 @@ def _set_scheduling(settings: Settings) -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except OSError as error:
         log.warning("scheduling_unchanged", error=str(error))
-
-

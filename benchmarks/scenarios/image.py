@@ -22,7 +22,7 @@ def run(bench: Bench) -> Result:
         name: Call.write(bench.folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
         for name, request in requests.items()
     }
-    count = bench.count(2_000)
+    count = bench.count(4_000)
 
     with serve(repository) as server:
         model.check(server.target)

@@ -18,9 +18,11 @@ NOT_COUNTED = {"onnxruntime", "numpy"}
 def run(bench: Bench) -> Result:
     """Install into an empty folder and add up the files."""
     target = bench.folder / "installed"
-    _pip("wheel", "--no-deps", "--wheel-dir", str(bench.folder), str(ROOT))
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(bench.folder), str(ROOT))
     (wheel,) = bench.folder.glob("maas_server-*.whl")
-    _pip("install", "--target", str(target), f"{wheel}[cpu]")
+    # The conflicts that it would warn of are with the environment that runs this, not with the empty folder.
+    constraints = ["--constraint", str(ROOT / "constraints.txt")]
+    _pip("install", "--no-warn-conflicts", *constraints, "--target", str(target), f"{wheel}[cpu]")
 
     total = _disk_bytes(path for path in target.rglob("*") if path.is_file())
     aside = 0
@@ -45,5 +47,5 @@ def _disk_bytes(files: Iterable[Path]) -> int:
 
 
 def _pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", *arguments]
     subprocess.run(command, check=True)

@@ -22,7 +22,8 @@ int MakeEventFd() {
 }
 
 std::span<const std::byte> BytesOf(PyObject* bytes) {
-  return {reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes)), static_cast<size_t>(PyBytes_GET_SIZE(bytes))};
+  return {reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes)),
+          static_cast<size_t>(PyBytes_GET_SIZE(bytes))};
 }
 
 }  // namespace
@@ -70,7 +71,8 @@ void AsyncioSink::FreeCall(Call* call) {
 }
 
 void AsyncioSink::Reserve(std::span<Buffer> buffers) {
-  py::gil_scoped_acquire gil;  // Held already when a runner finishes; a split request's last slice comes without.
+  py::gil_scoped_acquire
+      gil;  // Held already when a runner finishes; a split request's last slice comes without.
   for (Buffer& buffer : buffers) {
     PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(buffer.size));
     if (bytes == nullptr) {
@@ -96,7 +98,8 @@ void AsyncioSink::Complete(std::span<Completion> done) {
   [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof(one));
 }
 
-uint64_t AsyncioSink::Submit(Engine* engine, const py::bytes& raw, int64_t deadline_ns, const py::object& future) {
+uint64_t AsyncioSink::Submit(Engine* engine, const py::bytes& raw, int64_t deadline_ns,
+                             const py::object& future) {
   Call* call = NewCall(raw.ptr(), future.ptr(), false);
   const Status status = engine->Submit(BytesOf(raw.ptr()), deadline_ns, {this, call, 0}, &call->entry);
   if (!status.ok()) {
@@ -109,7 +112,8 @@ uint64_t AsyncioSink::Submit(Engine* engine, const py::bytes& raw, int64_t deadl
 py::tuple AsyncioSink::SubmitStream(Engine* engine, const py::bytes& raw, int64_t deadline_ns,
                                     const py::object& stream, uint64_t group) {
   std::vector<std::span<const std::byte>> requests;
-  if (const Status status = SplitPredictStreamRequest(BytesOf(raw.ptr()), &requests); !status.ok()) Raise(status);
+  if (const Status status = SplitPredictStreamRequest(BytesOf(raw.ptr()), &requests); !status.ok())
+    Raise(status);
   int64_t accepted = 0;
   std::string errors;
   for (const auto& request : requests) {

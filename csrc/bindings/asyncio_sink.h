@@ -1,9 +1,9 @@
-// The completion sink of the asyncio front: answers become bytes objects, completions a list that the loop drains.
+// The completion sink of the asyncio front: answers become bytes objects, completions a list that the loop
+// drains.
 //
-// Ownership: owns, per request under way (a Call), a reference to its bytes and to its target (a future, or a stream).
-// Both are released when the loop drains the completion.
-// Threads: Reserve() and Complete() from any thread; the rest from the loop's thread, under the GIL. The GIL is never
-// waited for under mu_.
+// Ownership: owns, per request under way (a Call), a reference to its bytes and to its target (a future, or a
+// stream). Both are released when the loop drains the completion. Threads: Reserve() and Complete() from any
+// thread; the rest from the loop's thread, under the GIL. The GIL is never waited for under mu_.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -34,9 +34,11 @@ class AsyncioSink final : public CompletionSink {
   void Complete(std::span<Completion> done) override;
 
   // Submits one request; its answer goes to `future`. Returns a ticket for Cancel(). Raises CoreError.
-  uint64_t Submit(Engine* engine, const pybind11::bytes& raw, int64_t deadline_ns, const pybind11::object& future);
-  // Submits the requests of one PredictStreamRequest. Returns (accepted, refused, errors): `errors` are encoded answers
-  // to the requests that were refused. Raises CoreError when the message itself does not decode.
+  uint64_t Submit(Engine* engine, const pybind11::bytes& raw, int64_t deadline_ns,
+                  const pybind11::object& future);
+  // Submits the requests of one PredictStreamRequest. Returns (accepted, refused, errors): `errors` are
+  // encoded answers to the requests that were refused. Raises CoreError when the message itself does not
+  // decode.
   pybind11::tuple SubmitStream(Engine* engine, const pybind11::bytes& raw, int64_t deadline_ns,
                                const pybind11::object& stream, uint64_t group);
   // A ticket whose call is over is ignored.
@@ -44,8 +46,8 @@ class AsyncioSink final : public CompletionSink {
   // The same for all that is under way for a stream.
   void CancelStream(Engine* engine, const pybind11::object& stream);
 
-  // What completed since the last call: ([future, result, future, result, ...], [(stream, answers, [bytes, ...]), ...]).
-  // A result is the response's bytes, or the tuple of failure.h.
+  // What completed since the last call: ([future, result, future, result, ...], [(stream, answers, [bytes,
+  // ...]), ...]). A result is the response's bytes, or the tuple of failure.h.
   pybind11::tuple Drain();
 
   // Readable when Drain() has something to return.

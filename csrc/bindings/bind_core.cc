@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
 
 #include "bindings/asyncio_sink.h"
 #include "bindings/bindings.h"
@@ -24,7 +25,8 @@ class Core {
     // giving the GIL away and fighting for it again.
     return sink_.Submit(&engine_, raw, deadline_ns, future);
   }
-  py::tuple SubmitStream(const py::bytes& raw, int64_t deadline_ns, const py::object& stream, uint64_t group) {
+  py::tuple SubmitStream(const py::bytes& raw, int64_t deadline_ns, const py::object& stream,
+                         uint64_t group) {
     return sink_.SubmitStream(&engine_, raw, deadline_ns, stream, group);
   }
   void CancelStream(const py::object& stream) { sink_.CancelStream(&engine_, stream); }
@@ -34,6 +36,9 @@ class Core {
 
   void SetRoute(const std::string& model, const std::map<int64_t, std::shared_ptr<Version>>& versions,
                 const std::map<std::string, int64_t>& labels, int64_t standard, std::set<int64_t> known) {
+    const auto is_none = [](const auto& each) { return each.second == nullptr; };
+    if (std::any_of(versions.begin(), versions.end(), is_none))
+      throw std::invalid_argument("versions: got None");
     auto route = std::make_shared<Route>();
     route->versions = versions;
     route->labels.insert(labels.begin(), labels.end());
@@ -56,16 +61,20 @@ void BindCore(py::module_& m) {
       .def("submit", &Core::Submit, py::arg("raw"), py::arg("deadline_ns"), py::arg("future"),
            "Accept a PredictRequest; returns a ticket. Raises CoreError.")
       .def("submit_stream", &Core::SubmitStream, py::arg("raw"), py::arg("deadline_ns"), py::arg("stream"),
-           py::arg("group"), "Accept a PredictStreamRequest; returns (accepted, refused, answers to those refused).")
+           py::arg("group"),
+           "Accept a PredictStreamRequest; returns (accepted, refused, answers to those refused).")
       .def("cancel", &Core::Cancel, py::arg("ticket"), "The caller went away.")
-      .def("cancel_stream", &Core::CancelStream, py::arg("stream"), "Its caller went away, with all that is under way.")
-      .def("drain", &Core::Drain, "([future, result, ...], [(stream, answers, [bytes, ...]), ...]) since last time.")
+      .def("cancel_stream", &Core::CancelStream, py::arg("stream"),
+           "Its caller went away, with all that is under way.")
+      .def("drain", &Core::Drain,
+           "([future, result, ...], [(stream, answers, [bytes, ...]), ...]) since last time.")
       .def("fileno", &Core::fd, "Readable when drain() has something.")
-      .def("set_route", &Core::SetRoute, py::arg("model"), py::arg("versions"), py::arg("labels"), py::arg("default"),
-           py::arg("known"), "Replace who answers for a model.")
+      .def("set_route", &Core::SetRoute, py::arg("model"), py::arg("versions"), py::arg("labels"),
+           py::arg("default"), py::arg("known"), "Replace who answers for a model.")
       .def("drop_route", &Core::DropRoute, py::arg("model"), "The model is gone.");
   m.attr("NEVER") = kNever;
-  m.def("simd", [] { return Name(DetectIsa()); }, "The instruction set that the kernels use.");
+  m.def(
+      "simd", [] { return Name(DetectIsa()); }, "The instruction set that the kernels use.");
 }
 
 }  // namespace maas::bindings

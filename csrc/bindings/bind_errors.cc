@@ -1,3 +1,6 @@
+#include <stdexcept>
+#include <utility>
+
 #include "bindings/bindings.h"
 #include "bindings/failure.h"
 #include "maas/wire/predict_encoder.h"
@@ -25,8 +28,15 @@ py::tuple ToPython(const Status& status) {
     const Violation& v = status.violations()[i];
     violations[i] = py::make_tuple(Text(v.field), Text(v.description));
   }
-  return py::make_tuple(static_cast<int>(status.code()), Text(status.reason()), Text(status.message()), violations,
-                        status.retry_after_ns(), py::bytes(EncodeStatus(status)));
+  return py::make_tuple(static_cast<int>(status.code()), Text(status.reason()), Text(status.message()),
+                        violations, status.retry_after_ns(), py::bytes(EncodeStatus(status)));
+}
+
+Status MakeFailure(int code, std::string reason, std::string message) {
+  if (code <= static_cast<int>(Code::kOk) || code > static_cast<int>(Code::kUnavailable)) {
+    throw std::invalid_argument("code: expected 1 to 14, got " + std::to_string(code));
+  }
+  return Status(static_cast<Code>(code), std::move(reason), std::move(message));
 }
 
 void Raise(const Status& status) {
@@ -37,7 +47,8 @@ void Raise(const Status& status) {
 void BindErrors(py::module_& m) {
   core_error = PyErr_NewExceptionWithDoc(
       "maas_server._core.CoreError",
-      "args: (code, reason, message, violations, retry_after_ns, google.rpc.Status bytes).", nullptr, nullptr);
+      "args: (code, reason, message, violations, retry_after_ns, google.rpc.Status bytes).", nullptr,
+      nullptr);
   if (core_error == nullptr) throw py::error_already_set();
   m.add_object("CoreError", py::reinterpret_borrow<py::object>(core_error));
 }

@@ -1,9 +1,11 @@
-// One lane of execution, driven by a Python thread: next() blocks, the runner runs, finish() answers and goes on.
+// One lane of execution, driven by a Python thread: next() blocks, the runner runs, finish() answers and goes
+// on.
 #include <pybind11/stl.h>
 
 #include <optional>
 
 #include "bindings/bindings.h"
+#include "bindings/failure.h"
 #include "bindings/types.h"
 #include "maas/exec/instance.h"
 
@@ -12,12 +14,23 @@ namespace py = pybind11;
 namespace maas::bindings {
 namespace {
 
+// Throws unless the instance is between next() and finish() or fail().
+void RequireRun(const Instance& instance) {
+  if (!instance.running()) throw std::runtime_error("no run is prepared: call next() first");
+}
+
 // The key of the prepared run, or None at the end.
 std::optional<uint64_t> Advance(Instance& instance) {
-  // Waiting and packing touch no Python object: requests are borrowed bytes that the sink holds references to.
+  // Waiting and packing touch no Python object: requests are borrowed bytes that the sink holds references
+  // to.
   py::gil_scoped_release release;
   if (!instance.Next()) return std::nullopt;
   return instance.plan().key;
+}
+
+std::optional<uint64_t> Next(Instance& instance) {
+  if (instance.running()) throw std::runtime_error("a run is prepared: call finish() or fail() first");
+  return Advance(instance);
 }
 
 std::optional<uint64_t> DeliverAndAdvance(Instance& instance) {
@@ -50,6 +63,7 @@ py::object WrapStrings(const std::vector<std::string_view>& strings, const Dims&
 // The tensors of the prepared run. Valid as long as its key, or until the next step when the key is 0.
 py::tuple Arrays(const py::object& self) {
   auto& instance = self.cast<Instance&>();
+  RequireRun(instance);
   const RunPlan& plan = instance.plan();
   const ModelSpec& spec = instance.version().spec;
   py::tuple inputs(plan.inputs.size());
@@ -74,7 +88,8 @@ void ReadStrings(const py::array& array, RunOutput* out, std::vector<py::object>
   const py::object flat = array.attr("ravel")().attr("tolist")();
   for (const py::handle item : flat) {
     // Runtimes answer strings as str or bytes; on the wire both are bytes.
-    py::object bytes = py::isinstance<py::str>(item) ? item.attr("encode")() : py::reinterpret_borrow<py::object>(item);
+    py::object bytes =
+        py::isinstance<py::str>(item) ? item.attr("encode")() : py::reinterpret_borrow<py::object>(item);
     char* data = nullptr;
     Py_ssize_t size = 0;
     if (PyBytes_AsStringAndSize(bytes.ptr(), &data, &size) != 0) throw py::error_already_set();
@@ -84,7 +99,8 @@ void ReadStrings(const py::array& array, RunOutput* out, std::vector<py::object>
 }
 
 // Reads what the runner returned; None stands for "all written where the plan said".
-std::vector<RunOutput> ReadOutputs(const Instance& instance, const py::object& outputs, std::vector<py::object>* keep) {
+std::vector<RunOutput> ReadOutputs(const Instance& instance, const py::object& outputs,
+                                   std::vector<py::object>* keep) {
   const ModelSpec& spec = instance.version().spec;
   std::vector<RunOutput> out(spec.outputs.size());
   if (outputs.is_none()) return out;
@@ -109,11 +125,15 @@ std::vector<RunOutput> ReadOutputs(const Instance& instance, const py::object& o
       ReadStrings(array, &out[i], keep);
       continue;
     }
-    if (!array.dtype().is(NumpyDtype(output.datatype)) && !array.dtype().equal(NumpyDtype(output.datatype))) {
-      throw std::invalid_argument("output '" + output.name + "': expected " + std::string(Name(output.datatype)) +
-                                  ", got an array of " + py::str(array.dtype()).cast<std::string>());
+    if (!HoldsType(array.dtype(), output.datatype)) {
+      throw std::invalid_argument("output '" + output.name + "': expected " +
+                                  std::string(Name(output.datatype)) + ", got an array of " +
+                                  py::str(array.dtype()).cast<std::string>());
     }
-    if ((array.flags() & py::array::c_style) == 0) array = py::array::ensure(array, py::array::c_style);
+    if ((array.flags() & py::array::c_style) == 0) {
+      array = py::array::ensure(array, py::array::c_style);
+      if (!array) throw std::bad_alloc();
+    }
     out[i].data = static_cast<const std::byte*>(array.data());
     keep->push_back(std::move(array));
   }
@@ -121,12 +141,14 @@ std::vector<RunOutput> ReadOutputs(const Instance& instance, const py::object& o
 }
 
 std::optional<uint64_t> Finish(Instance& instance, const py::object& outputs) {
+  RequireRun(instance);
   // Keeps the runner's arrays until their bytes have been copied out.
   std::vector<py::object> keep;
   instance.Finish(ReadOutputs(instance, outputs, &keep));
   if (keep.empty()) return DeliverAndAdvance(instance);
   {
-    // As in DeliverAndAdvance; apart from it because the arrays must not be held through the wait for a batch.
+    // As in DeliverAndAdvance; apart from it because the arrays must not be held through the wait for a
+    // batch.
     py::gil_scoped_release release;
     instance.Deliver();
   }
@@ -135,7 +157,8 @@ std::optional<uint64_t> Finish(Instance& instance, const py::object& outputs) {
 }
 
 std::optional<uint64_t> Fail(Instance& instance, int code, std::string reason, std::string message) {
-  instance.Fail(Status(static_cast<Code>(code), std::move(reason), std::move(message)));
+  RequireRun(instance);
+  instance.Fail(MakeFailure(code, std::move(reason), std::move(message)));
   return DeliverAndAdvance(instance);
 }
 
@@ -143,12 +166,14 @@ std::optional<uint64_t> Fail(Instance& instance, int code, std::string reason, s
 
 void BindInstance(py::module_& m) {
   py::class_<Instance>(m, "Instance", "One lane of execution; for one thread at a time.")
-      .def(py::init<std::shared_ptr<Version>>(), py::arg("version"))
-      .def("next", &Advance, "Wait for a batch and pack it; its key (0: keep nothing), or None at the end.")
+      .def(py::init<std::shared_ptr<Version>>(), py::arg("version").none(false))
+      .def("next", &Next, "Wait for a batch and pack it; its key (0: keep nothing), or None at the end.")
       .def("arrays", &Arrays, "(inputs, outputs) of the prepared run; None for outputs of unknown shape.")
       .def("forgotten", &Instance::forgotten, "Keys whose memory is gone since the last run.")
-      .def("finish", &Finish, py::arg("outputs"), "Answer the run (None: outputs written in place), then next().")
-      .def("fail", &Fail, py::arg("code"), py::arg("reason"), py::arg("message"), "Fail the run, then next().");
+      .def("finish", &Finish, py::arg("outputs"),
+           "Answer the run (None: outputs written in place), then next().")
+      .def("fail", &Fail, py::arg("code"), py::arg("reason"), py::arg("message"),
+           "Fail the run, then next().");
 }
 
 }  // namespace maas::bindings

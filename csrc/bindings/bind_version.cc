@@ -7,8 +7,11 @@
 #include <stdexcept>
 
 #include "bindings/bindings.h"
+#include "bindings/check_spec.h"
+#include "bindings/failure.h"
 #include "bindings/types.h"
 #include "maas/serving/engine.h"
+#include "maas/wire/predict_decoder.h"
 
 namespace py = pybind11;
 
@@ -40,8 +43,9 @@ InputSpec MakeInput(std::string name, const std::string& datatype, std::vector<i
 }
 
 OutputSpec MakeOutput(std::string name, const std::string& datatype, std::vector<int64_t> shape,
-                      const std::vector<std::optional<std::pair<int, int>>>& sources, std::optional<int> batch_axis,
-                      std::optional<int> pad_group, std::optional<int> pad_axis) {
+                      const std::vector<std::optional<std::pair<int, int>>>& sources,
+                      std::optional<int> batch_axis, std::optional<int> pad_group,
+                      std::optional<int> pad_axis) {
   OutputSpec spec;
   spec.name = std::move(name);
   spec.datatype = ParseDataType(datatype);
@@ -63,9 +67,10 @@ int64_t ProcessCpuNs() {
 }
 
 std::shared_ptr<Version> MakeVersion(std::string model, int64_t number, std::vector<InputSpec> inputs,
-                                     std::vector<OutputSpec> outputs, const std::vector<std::vector<int64_t>>& pads,
-                                     bool batching, int64_t max_batch_size, int64_t max_request_rows,
-                                     int64_t max_queue_rows, int64_t max_queue_delay_us, int cpus) {
+                                     std::vector<OutputSpec> outputs,
+                                     const std::vector<std::vector<int64_t>>& pads, bool batching,
+                                     int64_t max_batch_size, int64_t max_request_rows, int64_t max_queue_rows,
+                                     int64_t max_queue_delay_us, int cpus) {
   ModelSpec spec;
   spec.name = std::move(model);
   spec.version = number;
@@ -75,6 +80,10 @@ std::shared_ptr<Version> MakeVersion(std::string model, int64_t number, std::vec
   spec.batching = batching;
   spec.max_batch_size = max_batch_size;
   spec.max_request_rows = max_request_rows;
+  CheckSpec(spec);
+  if (max_queue_delay_us < 0 || max_queue_delay_us > kMaxTimeoutUs) {
+    throw std::invalid_argument("max_queue_delay_us: expected 0 to " + std::to_string(kMaxTimeoutUs));
+  }
   BatchQueue::Options options;
   options.batch = {max_batch_size, max_queue_delay_us * 1000};
   options.max_queue_rows = max_queue_rows;
@@ -85,14 +94,17 @@ std::shared_ptr<Version> MakeVersion(std::string model, int64_t number, std::vec
 
 py::dict Counters(Version& version) {
   const VersionCounters& c = version.counters;
-  const auto get = [](const std::atomic<uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
+  const auto get = [](const std::atomic<uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
   using namespace py::literals;
   const uint64_t accepted = get(c.accepted);
   const uint64_t ended = get(c.succeeded) + get(c.failed) + get(c.cancelled) + get(c.expired);
   return py::dict("accepted"_a = accepted, "succeeded"_a = get(c.succeeded), "failed"_a = get(c.failed),
-                  "cancelled"_a = get(c.cancelled), "expired"_a = get(c.expired), "rejected"_a = get(c.rejected),
-                  "batches"_a = get(c.batches), "rows"_a = get(c.rows), "run_ns"_a = get(c.run_ns),
-                  "queue_ns"_a = get(c.queue_ns), "queued_rows"_a = version.queue.waiting_rows(),
+                  "cancelled"_a = get(c.cancelled), "expired"_a = get(c.expired),
+                  "rejected"_a = get(c.rejected), "batches"_a = get(c.batches), "rows"_a = get(c.rows),
+                  "run_ns"_a = get(c.run_ns), "queue_ns"_a = get(c.queue_ns),
+                  "queued_rows"_a = version.queue.waiting_rows(),
                   "pending"_a = accepted > ended ? accepted - ended : 0);
 }
 
@@ -101,25 +113,28 @@ py::dict Counters(Version& version) {
 void BindVersion(py::module_& m) {
   py::class_<InputSpec>(m, "InputSpec", "One input, as the core packs it; see models/plan.py.")
       .def(py::init(&MakeInput), py::kw_only(), py::arg("name"), py::arg("datatype"), py::arg("shape"),
-           py::arg("batch_axis") = py::none(), py::arg("pad_group") = py::none(), py::arg("pad_axis") = py::none(),
-           py::arg("pad_value") = py::bytes(), py::arg("auto_fill") = "none");
+           py::arg("batch_axis") = py::none(), py::arg("pad_group") = py::none(),
+           py::arg("pad_axis") = py::none(), py::arg("pad_value") = py::bytes(),
+           py::arg("auto_fill") = "none");
   py::class_<OutputSpec>(m, "OutputSpec", "One output, as the core scatters it; see models/plan.py.")
       .def(py::init(&MakeOutput), py::kw_only(), py::arg("name"), py::arg("datatype"), py::arg("shape"),
            py::arg("sources"), py::arg("batch_axis") = py::none(), py::arg("pad_group") = py::none(),
            py::arg("pad_axis") = py::none());
-  py::class_<Version, std::shared_ptr<Version>>(m, "Version", "One model version: its queue and its counters.")
+  py::class_<Version, std::shared_ptr<Version>>(m, "Version",
+                                                "One model version: its queue and its counters.")
       .def(py::init(&MakeVersion), py::kw_only(), py::arg("model"), py::arg("version"), py::arg("inputs"),
            py::arg("outputs"), py::arg("pad_groups"), py::arg("batching"), py::arg("max_batch_size"),
-           py::arg("max_request_rows"), py::arg("max_queue_rows"), py::arg("max_queue_delay_us"), py::arg("cpus"))
+           py::arg("max_request_rows"), py::arg("max_queue_rows"), py::arg("max_queue_delay_us"),
+           py::arg("cpus"))
       .def("counters", &Counters, "What it did so far; times in nanoseconds.")
       .def(
-          "record_run", [](Version& v, int64_t rows, int64_t ns) { v.queue.RecordRun(rows, ns); }, py::arg("rows"),
-          py::arg("ns"), "Tell T(rows) as measured outside.")
+          "record_run", [](Version& v, int64_t rows, int64_t ns) { v.queue.RecordRun(rows, ns); },
+          py::arg("rows"), py::arg("ns"), "Tell T(rows) as measured outside.")
       .def("close", &CloseVersion, "Take no more requests; instances answer the rest and end.")
       .def(
           "abort",
           [](Version& v, int code, std::string reason, std::string message) {
-            AbortVersion(&v, Status(static_cast<Code>(code), std::move(reason), std::move(message)));
+            AbortVersion(&v, MakeFailure(code, std::move(reason), std::move(message)));
           },
           py::arg("code"), py::arg("reason"), py::arg("message"), "Close, and fail whatever waits.");
 }

@@ -16,4 +16,8 @@ DataType ParseDataType(const std::string& name);
 // The numpy dtype of an array of `type`: uint16 for BF16, object for BYTES. REQUIRES: the GIL.
 pybind11::dtype NumpyDtype(DataType type);
 
+// Whether elements of `dtype` have the bits of `type`, in this machine's byte order. Cheaper than comparing
+// dtypes. REQUIRES: the GIL; type is not kBytes.
+bool HoldsType(const pybind11::dtype& dtype, DataType type);
+
 }  // namespace maas::bindings

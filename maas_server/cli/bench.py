@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -91,7 +91,7 @@ def bench(model: str, as_json: bool, rows: int, address: str, timeout: float, **
     """Put a model under load and measure.
 
     Inputs are random, as the model's signature wants them. The load comes from this one process: when it takes a
-    whole CPU, it is what is being measured.
+    whole CPU, it is what is being measured. Interrupted, it shows what it measured until then.
     """
     if options["version"] is not None and options["label"] is not None:
         raise click.UsageError("--version and --label exclude each other")
@@ -140,7 +140,9 @@ async def _bench(
         record = Record()
         show = asyncio.create_task(_show_progress(plan, record))
         try:
-            await drive(plan, send, record)
+            # Interrupted: what was measured until then counts.
+            with suppress(asyncio.CancelledError):
+                await drive(plan, send, record)
         finally:
             show.cancel()
             await asyncio.wait([show])

@@ -88,13 +88,13 @@ def pack(array: Array) -> tuple[tensor_pb2.DataType, Sequence[bytes | memoryview
     """
     if array.dtype.kind in "OSU":
         return tensor_pb2.BYTES, _pack_strings(array)
-    if array.dtype.name == "bfloat16":
+    datatype = _DATATYPES.get((array.dtype.kind, array.dtype.itemsize))
+    if datatype is not None:
+        little = array.dtype.newbyteorder("<")
+    elif array.dtype.name == "bfloat16":
         datatype, little = tensor_pb2.BF16, array.dtype
     else:
-        found = _DATATYPES.get((array.dtype.kind, array.dtype.itemsize))
-        if found is None:
-            raise ValueError(f"no datatype stands for numpy's {array.dtype.name}")
-        datatype, little = found, array.dtype.newbyteorder("<")
+        raise ValueError(f"no datatype stands for numpy's {array.dtype.name}")
     dense = np.asarray(array, dtype=little, order="C")
     return datatype, [dense.reshape(-1).view(np.uint8).data]
 

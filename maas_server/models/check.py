@@ -84,7 +84,9 @@ def _describe(plan: VersionPlan) -> Iterator[Finding]:
     if axes:
         yield finding("info", "batch axis", ", ".join(axes))
     if plan.batching:
-        checked = f"rows differ by {plan.row_difference:.2g} at most" if plan.row_difference >= 0 else "rows not checked"
+        checked = (
+            f"rows differ by {plan.row_difference:.2g} at most" if plan.row_difference >= 0 else "rows not checked"
+        )
         yield finding("info", "batching", f"on, up to {plan.max_batch_size} rows; {checked}")
         if plan.batching_reason:
             yield finding("warning", "padding", plan.batching_reason)

@@ -29,13 +29,13 @@ class Counters:
 
 
 class Deployment(Protocol):
-    """One version in the engine, with its queue and its runner threads. Thread-safe; nothing here blocks for long but drain."""
+    """One version in the engine, with its queue and its runner threads. Thread-safe; only `drain` blocks for long."""
 
     def counters(self) -> Counters:
         """Return a snapshot."""
 
     def drain(self, timeout: float) -> bool:
-        """Take no more requests, answer those accepted, end the runner threads; False if `timeout` seconds passed first.
+        """Take no more requests, answer those accepted, end the threads; False if `timeout` seconds passed first.
 
         Call it from a thread of its own, after `Host.route` took the version out: until then a request that
         finds it closed is routed again. The runner is not closed; its owner does that afterwards.

@@ -124,9 +124,7 @@ class OnnxRunner:
         """
         session_options = _session_options(options)
         try:
-            session = ort.InferenceSession(
-                str(path), session_options, providers=list(PROVIDERS), enable_fallback=False
-            )
+            session = ort.InferenceSession(str(path), session_options, providers=list(PROVIDERS), enable_fallback=False)
             got = tuple(session.get_providers())
             inputs = tuple(_tensor_info("input", node) for node in session.get_inputs())
             outputs = tuple(_tensor_info("output", node) for node in session.get_outputs())

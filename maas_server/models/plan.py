@@ -36,7 +36,7 @@ class OutputPlan:
     datatype: str
     shape: tuple[int, ...]
     sources: tuple[tuple[int, int] | None, ...]
-    """Per dimension: (input, axis) that a varying size comes from; None when it is fixed or not known before the run."""
+    """Per dimension: (input, axis) that a varying size comes from; None: fixed, or not known before the run."""
     batch_axis: int | None = None
     pad_group: int | None = None
     pad_axis: int | None = None

@@ -26,6 +26,8 @@ MODEL_FILE = "model.onnx"
 
 _MODEL_NAME = re.compile(MODEL_NAME_PATTERN)
 _VERSION = re.compile(r"[1-9][0-9]{0,18}")
+_CHANGING = "its files are still changing"
+_CONFIG_CHANGING = f"{CONFIG_NAME} is still changing"
 _MAX_FILES = 10_000
 _MAX_DEPTH = 4
 
@@ -56,6 +58,10 @@ class ModelSource:
     """Versions that are not visible yet, and what each waits for."""
     error: str = ""
     """Why the configuration cannot be used."""
+
+    def settling(self) -> bool:
+        """Whether something will count as soon as it kept still for long enough."""
+        return _CHANGING in self.pending.values() or self.error == _CONFIG_CHANGING
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,13 @@ class Repository:
         models: dict[str, ModelSource] = {}
         seen: set[tuple[str, int]] = set()
         for name, folder in self._model_folders(rejected):
-            models[name] = self._scan_model(name, folder, now, seen, rejected)
+            try:
+                models[name] = self._scan_model(name, folder, now, seen, rejected)
+            # One model that cannot be read must not hide the others, nor take its own versions out of service.
+            except (OSError, LoadError) as error:
+                kept = {source.version: source for source in self._settled_versions.values() if source.model == name}
+                seen.update((name, version) for version in kept)
+                models[name] = ModelSource(name, self._config_of(name), kept, {}, str(error))
         for key, source in list(self._settled_versions.items()):
             if key in seen:
                 self._missing.pop(key, None)
@@ -173,7 +185,7 @@ class Repository:
                 elif self._is_stable(str(root), fingerprint, [file for _, file in files], now):
                     self._settled_versions[key] = VersionSource(name, version, path, files, fingerprint)
                 else:
-                    pending[version] = "its files are still changing"
+                    pending[version] = _CHANGING
             if key in self._settled_versions and key in seen:
                 versions[version] = self._settled_versions[key]
         if not candidates and not error:
@@ -190,7 +202,7 @@ class Repository:
         elif not path.exists():
             self._settled_configs.pop(name, None)
         elif name not in self._settled_configs:
-            return ModelConfig(), f"{CONFIG_NAME} is still changing"
+            return ModelConfig(), _CONFIG_CHANGING
         return self._settled_configs.get(name, (ModelConfig(), ""))
 
     def _is_stable(self, key: str, fingerprint: str, files: Sequence[Path], now: float) -> bool:

@@ -77,8 +77,8 @@ class RunBatch:
     """The tensors of one run, in the signature's order."""
 
     key: int
-    """Not 0: the arrays of every batch with this key are the very same memory and shapes, until
-    `Runner.forget` names the key, so whatever a runner derives from them (an I/O binding) may be kept. 0: keep nothing."""
+    """Not 0: the arrays of every batch with this key are the very same memory and shapes, until `Runner.forget` names
+    the key, so whatever a runner derives from them (an I/O binding) may be kept. 0: keep nothing."""
     inputs: tuple[Array, ...]
     outputs: tuple[Array | None, ...]
     """Where to write; None where the shape is not known before the run. Written outputs may be returned as they are."""

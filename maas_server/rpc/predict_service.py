@@ -102,9 +102,7 @@ class _Stream:
 
     async def _read(self) -> None:
         while (raw := await self._context.read()) is not grpc.aio.EOF:
-            accepted, _, errors = self._engine.submit_stream(
-                raw, self._context.time_remaining(), self, self._group
-            )
+            accepted, _, errors = self._engine.submit_stream(raw, self._context.time_remaining(), self, self._group)
             self._pending += accepted
             if errors:
                 self._chunks.append(errors)

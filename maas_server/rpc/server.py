@@ -10,10 +10,13 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_reflection.v1alpha import reflection
 
+from maas_server._stubs.maas.v1 import model_pb2, predict_pb2
 from maas_server.errors import ConfigError
 from maas_server.rpc.health import Health
 from maas_server.settings import Settings
 
+# Reflection finds descriptors in the default pool, where importing them puts them; nothing else here needs them.
+_DESCRIBED = (model_pb2.DESCRIPTOR, predict_pb2.DESCRIPTOR)
 _UNLIMITED_AGE_MS = 2**31 - 1
 
 

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
 from typing import Any
 
 import grpc
@@ -150,6 +157,27 @@ def test_bench_prints_a_readable_summary(maas: Maas) -> None:
     lines = maas("bench", "digits", "--duration", "0.2", "--warmup", "0.05").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["answered", "throughput", "latency", "server", "errors"]
     assert lines[-1].endswith("none")
+
+
+def test_bench_shows_a_bar_on_a_terminal_and_its_figures_when_interrupted(server: FakeServer) -> None:
+    script = "from maas_server.cli import main\nmain()"
+    command = [sys.executable, "-c", script, "bench", "digits", "--duration", "600", "--warmup", "0"]
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    environment = {**os.environ, "MAAS_ADDRESS": server.address}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment, text=True) as process:
+        os.close(theirs)
+        try:
+            shown = b""
+            while b" requests/s, 0 errors" not in shown:
+                assert select.select([ours], [], [], 30)[0], shown
+                shown += os.read(ours, 4096)
+        finally:
+            process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    os.close(ours)
+    assert process.returncode == 0
+    assert "latency    mean" in output
 
 
 def test_bench_that_gets_no_answer_at_all_fails_with_the_first_error(maas: Maas, server: FakeServer) -> None:

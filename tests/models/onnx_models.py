@@ -67,9 +67,7 @@ def dynamically_quantized(width: int = 32) -> onnx.ModelProto:
         helper.make_node("Mul", ["f", "scale"], ["y"]),
     ]
     matrix = np.random.default_rng(SEED).integers(-100, 100, (width, 4), np.int8)
-    return model(
-        nodes, [value("x", ["N", width])], [value("y", ["N", 4])], [numpy_helper.from_array(matrix, "w")]
-    )
+    return model(nodes, [value("x", ["N", width])], [value("y", ["N", 4])], [numpy_helper.from_array(matrix, "w")])
 
 
 def batch_mean() -> onnx.ModelProto:

@@ -10,9 +10,8 @@ import onnx
 import pytest
 
 from maas_server.errors import LoadError
-from maas_server.models import loader
 from maas_server.models.config import ModelConfig
-from maas_server.models.loader import Defaults, digest_files, load_version, make_runner
+from maas_server.models.loader import ENTRY_POINT_GROUP, Defaults, digest_files, load_version, make_runner
 from maas_server.models.onnx_runner import OnnxRunner
 from maas_server.models.plan import VersionPlan
 from maas_server.models.runner import RunnerOptions
@@ -80,7 +79,7 @@ def test_a_row_moved_by_its_neighbours_is_measured(load: LoadModel) -> None:
 
 
 def test_insisting_on_batching_makes_the_reason_a_load_error(load: LoadModel) -> None:
-    with pytest.raises(LoadError, match="batching.enabled is true, but a row's answer depends"):
+    with pytest.raises(LoadError, match=r"batching\.enabled is true, but a row's answer depends"):
         load(onnx_models.dynamically_quantized(), "batching: {enabled: true}")
     assert load(onnx_models.linear(), "batching: {enabled: true}").plan.batching
 
@@ -252,14 +251,14 @@ def test_a_runner_that_raises_anything_is_closed_and_told(tmp_path: Path) -> Non
 
 
 def test_packages_register_runners_by_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    group = loader.ENTRY_POINT_GROUP
+    group = ENTRY_POINT_GROUP
     entries = metadata.EntryPoints(
         [
             metadata.EntryPoint("other", "maas_server.models.onnx_runner:OnnxRunner", group),
             metadata.EntryPoint("broken", "maas_server.models.nowhere:Runner", group),
         ]
     )
-    monkeypatch.setattr(loader.metadata, "entry_points", lambda *, group: entries.select(group=group))
+    monkeypatch.setattr(metadata, "entry_points", lambda *, group: entries.select(group=group))
     assert isinstance(make_runner("other"), OnnxRunner)
     with pytest.raises(LoadError, match="cannot be made"):
         make_runner("broken")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
@@ -180,13 +179,13 @@ def test_a_damaged_file_loads_or_says_why(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     runner = OnnxRunner()
+    message = ""
     try:
         runner.load(path, RunnerOptions())
     except LoadError as error:
-        assert error.message.startswith(("ONNX Runtime cannot load", "input", "output"))
-        assert len(error.message) < 600
-    else:
-        assert runner.signature().outputs
+        message = error.message
+    assert message.startswith(("ONNX Runtime cannot load", "input", "output")) or runner.signature().outputs
+    assert len(message) < 600
 
 
 @pytest.mark.parametrize("location", ["../outside.bin", "{absolute}", "link.bin"])
@@ -195,7 +194,7 @@ def test_external_data_outside_the_models_folder_is_refused(tmp_path: Path, loca
     folder.mkdir()
     outside = tmp_path / "outside.bin"
     outside.write_bytes(np.arange(16, dtype=np.float32).tobytes())
-    os.symlink(outside, folder / "link.bin")
+    (folder / "link.bin").symlink_to(outside)
     path = onnx_models.save(external(location.format(absolute=outside)), folder / "model.onnx")
     with pytest.raises(LoadError, match="xternal data"):
         OnnxRunner().load(path, RunnerOptions())

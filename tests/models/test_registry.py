@@ -44,6 +44,14 @@ class Stage:
     def reason(self, version: int, model: str = "m") -> str:
         return self.registry.status(model, version)[0].versions[0].reason
 
+    async def start(self) -> None:
+        """Start, and wait until nothing is on its way any more."""
+        await self.registry.start()
+        await self.until(lambda: not self.coming())
+
+    def coming(self) -> bool:
+        return any(view.state in (START, LOADING) for model in self.registry.status() for view in model.versions)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
             async for _ in self.registry.watch():
@@ -78,12 +86,12 @@ explicit = pytest.mark.parametrize("control", ["explicit"])
 async def test_the_newest_version_is_loaded_and_answers(stage: Stage) -> None:
     stage.write("m/1")
     stage.write("m/2")
-    await stage.registry.start()
+    await stage.start()
     assert stage.states() == {1: END, 2: AVAILABLE}
     assert stage.reason(1) == "not loaded"
     route = stage.host.routes["m"]
     assert route is not None
-    assert (set(route.versions), route.default, route.known_versions) == ({2}, 2, {1})
+    assert (set(route.versions), route.default, set(route.known_versions)) == ({2}, 2, {1})
     (view,) = stage.registry.status("m", 2)
     version = view.versions[0]
     assert version.runner == "fake 1"
@@ -96,7 +104,7 @@ async def test_the_newest_version_is_loaded_and_answers(stage: Stage) -> None:
 
 async def test_a_new_version_takes_over_without_a_gap(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     old = stage.host.deployments["m", 1][0]
     old.idle.clear()
     stage.write("m/2", "held")
@@ -116,7 +124,7 @@ async def test_a_new_version_takes_over_without_a_gap(stage: Stage) -> None:
 
 async def test_a_version_that_fails_says_why_and_leaves_the_old_one_serving(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     stage.write("m/2", "bad luck")
     await stage.scan(v1=AVAILABLE, v2=END)
     assert stage.reason(2) == "it is bad luck"
@@ -130,21 +138,21 @@ async def test_a_version_that_fails_says_why_and_leaves_the_old_one_serving(stag
 async def test_a_broken_newest_version_leaves_its_place_to_the_next_one_at_start(stage: Stage) -> None:
     stage.write("m/1")
     stage.write("m/2", "bad")
-    await stage.registry.start()
+    await stage.start()
     await stage.until(lambda: stage.states() == {1: AVAILABLE, 2: END})
     assert stage.registry.ready()
 
 
 async def test_an_engine_that_cannot_take_a_version_is_a_failed_load(stage: Stage) -> None:
     stage.write("m/1", "refused")
-    await stage.registry.start()
+    await stage.start()
     assert stage.states() == {1: END}
     assert "the engine cannot take it: RuntimeError: no room" in stage.reason(1)
 
 
 async def test_files_replaced_in_place_are_loaded_beside_the_old_ones(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     stage.write("m/1", "better")
     await stage.scan()
     await stage.until(lambda: len(stage.host.deployments["m", 1]) == 2 and stage.states() == {1: AVAILABLE})
@@ -158,7 +166,7 @@ async def test_files_replaced_in_place_are_loaded_beside_the_old_ones(stage: Sta
 
 async def test_a_bad_replacement_leaves_the_old_files_serving(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     stage.write("m/1", "bad replacement")
     await stage.scan()
     await stage.until(lambda: "its changed files do not load: it is bad replacement" in stage.reason(1))
@@ -170,7 +178,7 @@ async def test_removed_versions_and_models_are_unloaded(stage: Stage) -> None:
     stage.write("m/maas.yaml", "versions: all")
     stage.write("m/1")
     stage.write("m/2")
-    await stage.registry.start()
+    await stage.start()
     assert stage.states() == {1: AVAILABLE, 2: AVAILABLE}
     shutil.rmtree(stage.path / "m/2")
     await stage.scan(v1=AVAILABLE, v2=END)
@@ -185,7 +193,7 @@ async def test_removed_versions_and_models_are_unloaded(stage: Stage) -> None:
 
 async def test_a_changed_configuration_is_loaded_anew(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     stage.write("m/maas.yaml", "batching: {max_batch_size: 3}")
     await stage.scan()
     await stage.until(lambda: len(stage.host.deployments["m", 1]) == 2)
@@ -195,7 +203,7 @@ async def test_a_changed_configuration_is_loaded_anew(stage: Stage) -> None:
 async def test_a_changed_version_policy_loads_only_what_is_missing(stage: Stage) -> None:
     stage.write("m/1")
     stage.write("m/2")
-    await stage.registry.start()
+    await stage.start()
     stage.write("m/maas.yaml", "versions: all\nlabels: {stable: 1}")
     await stage.scan(v1=AVAILABLE, v2=AVAILABLE)
     assert len(stage.host.deployments["m", 2]) == 1
@@ -206,7 +214,7 @@ async def test_a_changed_version_policy_loads_only_what_is_missing(stage: Stage)
 
 async def test_a_bad_configuration_leaves_everything_as_it_is(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     stage.write("m/maas.yaml", "instanses: 2")
     stage.write("m/2")
     await stage.scan(v1=AVAILABLE)
@@ -222,7 +230,7 @@ async def test_labels_move_to_available_versions_only(stage: Stage) -> None:
     stage.write("m/maas.yaml", "versions: {latest: 2}")
     for name in ("m/1", "m/2", "m/3"):
         stage.write(name)
-    await stage.registry.start()
+    await stage.start()
     view = await stage.registry.set_label("m", "stable", 2)
     assert view.labels == {"stable": 2}
     with pytest.raises(NotAvailable, match="m:1 is END"):
@@ -241,7 +249,7 @@ async def test_labels_move_to_available_versions_only(stage: Stage) -> None:
 
 async def test_a_labelled_version_stays_when_newer_ones_come(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     await stage.registry.set_label("m", "stable", 1)
     stage.write("m/2")
     await stage.scan(v1=AVAILABLE, v2=AVAILABLE)
@@ -255,7 +263,7 @@ async def test_bad_models_do_not_keep_the_good_ones_from_being_ready(stage: Stag
     stage.write("broken/maas.yaml", "nonsense: 1")
     stage.write("empty/readme/x")
     stage.write("größe/1")
-    await stage.registry.start()
+    await stage.start()
     assert not stage.registry.ready()
     stage.write("good/1")
     await stage.registry.scan()
@@ -265,7 +273,7 @@ async def test_bad_models_do_not_keep_the_good_ones_from_being_ready(stage: Stag
 
 
 async def test_an_empty_repository_is_ready(stage: Stage) -> None:
-    await stage.registry.start()
+    await stage.start()
     assert stage.registry.ready()
     assert stage.registry.status() == ()
 
@@ -273,7 +281,7 @@ async def test_an_empty_repository_is_ready(stage: Stage) -> None:
 async def test_callers_overrule_the_policy_until_the_model_changes(stage: Stage) -> None:
     stage.write("m/1")
     stage.write("m/2")
-    await stage.registry.start()
+    await stage.start()
     await stage.registry.load("m", 1)
     assert stage.states() == {1: AVAILABLE, 2: AVAILABLE}
     await stage.registry.unload("m", 2)
@@ -286,7 +294,7 @@ async def test_callers_overrule_the_policy_until_the_model_changes(stage: Stage)
 
 async def test_an_explicit_load_tries_a_failed_version_again(stage: Stage) -> None:
     stage.write("m/1", "bad")
-    await stage.registry.start()
+    await stage.start()
     with pytest.raises(LoadError, match="m:1: it is bad"):
         await stage.registry.load("m", 1)
     with pytest.raises(LoadError, match="m:1: it is bad"):
@@ -300,7 +308,7 @@ async def test_an_explicit_load_tries_a_failed_version_again(stage: Stage) -> No
 @explicit
 async def test_under_explicit_control_only_callers_decide(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     assert stage.states() == {1: END}
     assert stage.registry.ready()
     view = await stage.registry.load("m")
@@ -321,7 +329,7 @@ async def test_under_explicit_control_only_callers_decide(stage: Stage) -> None:
 @explicit
 async def test_under_explicit_control_removed_files_unload_nothing(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     await stage.registry.load("m", 1)
     shutil.rmtree(stage.path / "m")
     await stage.scan(v1=AVAILABLE)
@@ -333,7 +341,7 @@ async def test_under_explicit_control_removed_files_unload_nothing(stage: Stage)
 @explicit
 async def test_an_explicit_load_of_changed_files_replaces_the_old_ones(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     await stage.registry.load("m", 1)
     stage.write("m/1", "changed")
     await stage.registry.load("m", 1)
@@ -343,7 +351,7 @@ async def test_an_explicit_load_of_changed_files_replaces_the_old_ones(stage: St
 
 async def test_unloading_waits_for_what_was_accepted(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     stage.host.deployments["m", 1][0].idle.clear()
     unloading = asyncio.create_task(stage.registry.unload("m"))
     await stage.until(lambda: stage.states() == {1: UNLOADING})
@@ -358,7 +366,7 @@ async def test_unloading_waits_for_what_was_accepted(stage: Stage) -> None:
 async def test_stopping_drains_everything(stage: Stage) -> None:
     stage.write("m/1")
     stage.write("n/1")
-    await stage.registry.start()
+    await stage.start()
     await stage.registry.stop()
     for deployments in stage.host.deployments.values():
         assert deployments[0].drained
@@ -368,7 +376,7 @@ async def test_stopping_drains_everything(stage: Stage) -> None:
 
 async def test_stopping_does_not_wait_longer_than_it_may(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     stuck = stage.host.deployments["m", 1][0]
     stuck.idle.clear()
     await asyncio.wait_for(stage.registry.stop(timeout=0.05), 10)
@@ -377,12 +385,11 @@ async def test_stopping_does_not_wait_longer_than_it_may(stage: Stage) -> None:
 
 async def test_a_load_does_not_hold_up_the_loop(stage: Stage) -> None:
     stage.write("m/1", "held")
-    starting = asyncio.create_task(stage.registry.start())
-    await stage.until(lambda: bool(stage.registry.status()) and stage.states() == {1: LOADING})
-    assert not starting.done()
+    await asyncio.wait_for(stage.registry.start(), 5)
+    assert stage.states() == {1: LOADING}
     assert not stage.registry.ready()
     FakeRunner.release.set()
-    await asyncio.wait_for(starting, 10)
+    await stage.until(stage.registry.ready)
     assert stage.states() == {1: AVAILABLE}
 
 
@@ -393,7 +400,9 @@ async def test_polling_finds_new_versions_by_itself(tmp_path: Path) -> None:
     stage.registry = registry
     stage.write("m/1")
     await registry.start()
-    await stage.until(lambda: bool(registry.status()) and stage.states() == {1: AVAILABLE})
+    assert not registry.ready()  # It was written just now, and is waited for.
+    await stage.until(registry.ready)
+    assert stage.states() == {1: AVAILABLE}
     stage.write("m/2")
     await stage.until(lambda: stage.states() == {1: END, 2: AVAILABLE})
     await registry.stop()
@@ -408,7 +417,7 @@ async def test_polling_survives_a_repository_that_is_away_for_a_while(tmp_path: 
     )
     stage.registry = registry
     await registry.start()
-    await stage.until(lambda: bool(registry.status()) and stage.states() == {1: AVAILABLE})
+    await stage.until(registry.ready)
     path.rename(tmp_path / "away")
     await asyncio.sleep(0.1)
     assert stage.states() == {1: AVAILABLE}
@@ -420,7 +429,7 @@ async def test_polling_survives_a_repository_that_is_away_for_a_while(tmp_path: 
 
 async def test_watchers_hear_of_changes_once(stage: Stage) -> None:
     stage.write("m/1")
-    await stage.registry.start()
+    await stage.start()
     changes = stage.registry.watch()
     await anext(changes)
     waiting = asyncio.ensure_future(anext(changes))
@@ -436,6 +445,6 @@ async def test_watchers_hear_of_changes_once(stage: Stage) -> None:
 
 
 async def test_a_version_needs_its_models_name(stage: Stage) -> None:
-    await stage.registry.start()
+    await stage.start()
     with pytest.raises(InvalidRequest):
         stage.registry.status("", 3)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from maas_server.errors import ConfigError
+from maas_server.models import repository
 from maas_server.models.repository import Repository, Snapshot
 
 SETTLE = 1.0
@@ -116,7 +117,9 @@ def test_each_write_starts_the_wait_anew(path: Path, clock: Clock, scan: Callabl
     assert versions(scan()) == {"a": [1]}
 
 
-def test_old_modification_times_do_not_hide_a_copy_in_progress(path: Path, clock: Clock, scan: Callable[[], Snapshot]) -> None:
+def test_old_modification_times_do_not_hide_a_copy_in_progress(
+    path: Path, clock: Clock, scan: Callable[[], Snapshot]
+) -> None:
     file = write(path / "a/1/model.onnx")
     os.utime(file, (1, 1))  # As `cp -p` does.
     assert versions(scan()) == {"a": []}
@@ -254,3 +257,18 @@ def test_the_configuration_can_name_another_model_file(path: Path, clock: Clock)
     write(path / "a/1/net.onnx")
     write(path / "a/maas.yaml", b"file: net.onnx")
     assert settled(path, clock).scan().models["a"].versions[1].path.name == "net.onnx"
+
+
+def test_a_model_that_cannot_be_read_keeps_its_versions_and_hides_no_other(
+    path: Path, clock: Clock, scan: Callable[[], Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path / "a/1/model.onnx")
+    write(path / "b/1/model.onnx")
+    clock.advance(10)
+    scan()
+    monkeypatch.setattr(repository, "_MAX_FILES", 2)
+    for number in range(3):
+        write(path / "a/1" / str(number))
+    snapshot = scan()
+    assert versions(snapshot) == {"a": [1], "b": [1]}
+    assert "expected at most 2 files" in snapshot.models["a"].error

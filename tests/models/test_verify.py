@@ -34,7 +34,8 @@ def test_differences_are_relative_to_the_largest_magnitude(
     datatype: str, one: list[float], other: list[float], expected: float
 ) -> None:
     dtypes = {"FP32": np.float32, "INT64": np.int64, "UINT8": np.uint8, "INT8": np.int8, "BOOL": np.bool_}
-    a, b = np.array(one, dtypes[datatype]), np.array(other, dtypes[datatype])
+    a: Array = np.array(one, dtypes[datatype])
+    b: Array = np.array(other, dtypes[datatype])
     assert relative_difference(datatype, a, b) == pytest.approx(expected, rel=1e-3)
     assert relative_difference(datatype, b, a) == pytest.approx(expected, rel=1e-3)
 

@@ -81,13 +81,10 @@ class InProcessServer:
         self.server = Server(self._settings)
         self._running = asyncio.create_task(self.server.run())
         async with asyncio.timeout(SECONDS):
-            while not self.server.port:
-                assert not self._running.done(), self._running.result()
-                await asyncio.sleep(0.005)
+            await self.server.listening.wait()
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.server.port}")
         async with asyncio.timeout(SECONDS):
-            while await self.health("") != health_pb2.HealthCheckResponse.SERVING:
-                await asyncio.sleep(0.005)
+            await self._until_serving()
         return self
 
     async def __aexit__(
@@ -97,6 +94,18 @@ class InProcessServer:
         self.server.stop()
         async with asyncio.timeout(SECONDS):
             assert await self._running == 0
+
+    async def _until_serving(self) -> None:
+        watch: Any = self.channel.unary_stream(
+            "/grpc.health.v1.Health/Watch",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        call = watch(health_pb2.HealthCheckRequest(service=""))
+        async for response in call:
+            if response.status == health_pb2.HealthCheckResponse.SERVING:
+                break
+        call.cancel()
 
     async def health(self, service: str) -> int:
         """The status of a service; raises what the RPC raises."""
@@ -115,7 +124,8 @@ class InProcessServer:
             Refused: it failed.
         """
         try:
-            return bytes(await self.channel.unary_unary(method)(raw, timeout=timeout))
+            unary: Any = self.channel.unary_unary(method)
+            return bytes(await unary(raw, timeout=timeout))
         except grpc.aio.AioRpcError as error:
             raise Refused(error) from error
 
@@ -126,13 +136,19 @@ class InProcessServer:
         raw = await self.call(PREDICT, message.SerializeToString(), timeout)
         return predict_pb2.PredictResponse.FromString(raw)
 
+    def open_stream(self) -> Any:
+        """A PredictStream to write to and read from."""
+        open_stream: Any = self.channel.stream_stream(STREAM)
+        return open_stream()
+
     async def stream(self, *messages: bytes) -> list[predict_pb2.PredictStreamAnswer]:
         """Send messages over one PredictStream and return all answers.
 
         Raises:
             Refused: the stream failed.
         """
-        call = self.channel.stream_stream(STREAM)(iter(messages), timeout=SECONDS)
+        open_stream: Any = self.channel.stream_stream(STREAM)
+        call = open_stream(iter(messages), timeout=SECONDS)
         answers: list[predict_pb2.PredictStreamAnswer] = []
         try:
             async for raw in call:

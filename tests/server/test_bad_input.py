@@ -29,7 +29,9 @@ async def refusal(server: InProcessServer, message: predict_pb2.PredictRequest |
     return refused.value
 
 
-def quantized(scales: Any, zero_points: Any = (), axis: int | None = None, array: Any = Q) -> predict_pb2.PredictRequest:
+def quantized(
+    scales: Any, zero_points: Any = (), axis: int | None = None, array: Any = Q
+) -> predict_pb2.PredictRequest:
     quantization = tensor_pb2.Quantization(scales=scales, zero_points=zero_points, axis=axis)
     return request("linear", tensor("x", array, quantization=quantization))
 
@@ -103,9 +105,7 @@ async def test_unknown_names_are_not_found(
         pytest.param(quantized([float("nan")]), "inputs[0].quantization.scales[0]", ["nan"], id="NaN scale"),
         pytest.param(quantized([float("inf")]), "inputs[0].quantization.scales[0]", ["inf"], id="infinite scale"),
         pytest.param(quantized([0.0]), "inputs[0].quantization.scales[0]", ["0"], id="scale of zero"),
-        pytest.param(
-            quantized([1.0], [300]), "inputs[0].quantization.zero_points[0]", ["127", "300"], id="zero point out of range"
-        ),
+        pytest.param(quantized([1.0], [300]), "inputs[0].quantization.zero_points[0]", ["127", "300"], id="zero point"),
         pytest.param(quantized([1.0], [0, 0]), "inputs[0].quantization.zero_points", ["1", "2"], id="zero points"),
         pytest.param(quantized([1.0] * 4, axis=2), "inputs[0].quantization.axis", ["2"], id="axis out of range"),
         pytest.param(quantized([1.0] * 4, axis=-3), "inputs[0].quantization.axis", ["-3"], id="negative axis"),

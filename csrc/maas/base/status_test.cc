@@ -45,7 +45,8 @@ TEST(Status, SaysWhenToRetry) {
 
 TEST(Status, CopiesShareOneText) {
   const Status original(Code::kInternal, "RUN_FAILED", "the run failed");
-  const Status copy = original;
+  Status copy;
+  copy = original;
   EXPECT_EQ(&copy.message(), &original.message());
 }
 

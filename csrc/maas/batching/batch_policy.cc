@@ -23,7 +23,8 @@ int64_t GatherWindow(const LoadView& load, const GatherMemory& memory) {
   if (static_cast<double>(load.run_ns) * kDispatchShare > dispatch) return 0;
   // So few arrive that dispatching each alone takes no more than its share.
   if (load.arrivals_per_second * dispatch / 1e9 < kDispatchShare) return 0;
-  const double scarce = std::clamp((load.cpu_share - kGatherFromCpu) / (kGatherFullCpu - kGatherFromCpu), 0.0, 1.0);
+  const double scarce =
+      std::clamp((load.cpu_share - kGatherFromCpu) / (kGatherFullCpu - kGatherFromCpu), 0.0, 1.0);
   return static_cast<int64_t>(scarce * static_cast<double>(kGatherNs));
 }
 

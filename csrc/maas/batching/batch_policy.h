@@ -1,13 +1,15 @@
 // When an idle instance takes its next batch: a pure function of the queue, the clock and the load.
 //
 // Work-conserving: what is queued runs at once, with two exceptions.
-//   1. The model's configuration sets max_queue_delay: a batch that is not full waits until its oldest request
+//   1. The model's configuration sets max_queue_delay: a batch that is not full waits until its oldest
+//   request
 //      has waited that long.
-//   2. Gathering. Waking a runner thread, running and waking the front again costs about kDispatchNs of CPU per
-//      batch, as much as half an RPC. When CPU is scarce, a model is so quick that dispatch dominates, and other
-//      requests are known to be under way, a batch waits up to kGatherNs for them; it ends as soon as as many
-//      are queued as were lately under way at once. A lone client is never made to wait, nor anyone while
-//      there is CPU to spare; and a gathering that catches nobody is not tried again for a while.
+//   2. Gathering. Waking a runner thread, running and waking the front again costs about kDispatchNs of CPU
+//   per
+//      batch, as much as half an RPC. When CPU is scarce, a model is so quick that dispatch dominates, and
+//      other requests are known to be under way, a batch waits up to kGatherNs for them; it ends as soon as
+//      as many are queued as were lately under way at once. A lone client is never made to wait, nor anyone
+//      while there is CPU to spare; and a gathering that catches nobody is not tried again for a while.
 // Threads: pure functions.
 #pragma once
 
@@ -67,7 +69,8 @@ struct Decision {
 // How long a batch may be held to gather company. 0: not at all.
 int64_t GatherWindow(const LoadView& load, const GatherMemory& memory);
 
-// `gather_began_ns`: when the present gathering began; -1: none is under way. REQUIRES: lane.queued >= lane.requests.
+// `gather_began_ns`: when the present gathering began; -1: none is under way. REQUIRES: lane.queued >=
+// lane.requests.
 Decision DecideBatch(const BatchOptions& options, const LaneView& lane, const LoadView& load,
                      const GatherMemory& memory, int64_t gather_began_ns, int64_t now);
 

@@ -34,7 +34,8 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
     meter_.OnCpu(item->accepted_ns, options_.process_cpu_ns(), options_.cpus);
   }
   // An instance that gathers is left asleep until enough wait for it or a batch is full.
-  if (waiters_ > 0 && (requests_ >= wake_requests_ || lane.rows >= options_.batch.max_batch_rows || item->solo)) {
+  if (waiters_ > 0 &&
+      (requests_ >= wake_requests_ || lane.rows >= options_.batch.max_batch_rows || item->solo)) {
     wake_.Signal();
   }
   return PushResult::kOk;
@@ -55,7 +56,8 @@ bool BatchQueue::Pop(std::vector<Slice>* batch, std::vector<std::shared_ptr<Queu
       wake_.WaitFor(&mu_, std::min(decision.until_ns - now, kLongestSleepNs));
     }
     --waiters_;
-    // The others may sleep without an end, relying on this one to look again: while it is away, every push wakes.
+    // The others may sleep without an end, relying on this one to look again: while it is away, every push
+    // wakes.
     wake_requests_ = 1;
   }
 }
@@ -89,9 +91,8 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch,
   }
   Decision decision{Action::kRun};
   if (view.requests == 0 || !at_once) {
-    decision =
-        closed_ ? Decision{}
-                : DecideBatch(options_.batch, view, Load(now, view.rows), memory_, gather_began_, now);
+    decision = closed_ ? Decision{}
+                       : DecideBatch(options_.batch, view, Load(now, view.rows), memory_, gather_began_, now);
   }
   if (decision.action == Action::kWait) {
     if (decision.gathering && gather_began_ < 0) {

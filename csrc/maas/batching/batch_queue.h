@@ -1,15 +1,15 @@
 // The bounded queue of one model version: requests in, batches out.
 //
-// Requests wait in lanes, one per shape bucket; a batch is taken from one lane, in order of arrival. Next comes the lane
-// whose batch was due first: a full one since its oldest item came, another max_queue_delay later; so no lane starves.
-// An item with more rows than a batch holds is handed out in slices, maybe to several instances at once. Each slice is
-// a batch of its own, so that the failure of one is nobody else's.
+// Requests wait in lanes, one per shape bucket; a batch is taken from one lane, in order of arrival. Next
+// comes the lane whose batch was due first: a full one since its oldest item came, another max_queue_delay
+// later; so no lane starves. An item with more rows than a batch holds is handed out in slices, maybe to
+// several instances at once. Each slice is a batch of its own, so that the failure of one is nobody else's.
 //
 // Ownership: shares its items with whoever submitted them; never looks at payloads.
 // Threads: every method may be called from any thread. Push() never blocks; Pop() does.
-// Invariants: (1) waiting rows <= max_queue_rows, but for one item larger than that in an empty queue, and for
-// items that Requeue() brought back. (2) After Close(), nothing new enters. (3) Of every pushed item each row is
-// handed out at most once, or the item is reported dead exactly once with no slice of it out.
+// Invariants: (1) waiting rows <= max_queue_rows, but for one item larger than that in an empty queue, and
+// for items that Requeue() brought back. (2) After Close(), nothing new enters. (3) Of every pushed item each
+// row is handed out at most once, or the item is reported dead exactly once with no slice of it out.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,7 @@ struct QueueItem {
   int32_t slices_out_ = 0;  // Handed out and not back.
   bool waiting_ = false;    // In a lane.
   Death death_ = Death::kNone;
-  bool retry_ = false;      // Came back from a failed batch; runs alone.
+  bool retry_ = false;  // Came back from a failed batch; runs alone.
 };
 
 struct Slice {
@@ -73,13 +73,14 @@ class BatchQueue {
   // `clock` is not owned and outlives this.
   BatchQueue(Options options, const Clock* clock);
 
-  // kOk: the queue shares *item from now on. Otherwise *item is as it was; kFull: retry later; kClosed: never.
-  // REQUIRES: accepted_ns set and not pushed before.
+  // kOk: the queue shares *item from now on. Otherwise *item is as it was; kFull: retry later; kClosed:
+  // never. REQUIRES: accepted_ns set and not pushed before.
   PushResult Push(const std::shared_ptr<QueueItem>& item) MAAS_EXCLUDES(mu_);
 
   // Blocks until there is a batch or somebody died waiting; false once the queue is closed and empty.
   // *batch: slices of one lane, at most max_batch_rows rows in all (more only for a solo item). *dead: items
-  // that expired, to be completed by the caller. Both are overwritten; not both are empty when true is returned.
+  // that expired, to be completed by the caller. Both are overwritten; not both are empty when true is
+  // returned.
   bool Pop(std::vector<Slice>* batch, std::vector<std::shared_ptr<QueueItem>>* dead) MAAS_EXCLUDES(mu_);
 
   // One step of Pop() without the wait: what it would do at `now`.
@@ -90,8 +91,8 @@ class BatchQueue {
   // completes it.
   bool Return(const Slice& slice) MAAS_EXCLUDES(mu_);
 
-  // Puts items that were handed out whole back at the front, each to run alone, because their batch failed and
-  // one of them may be to blame for all. Works on a closed queue.
+  // Puts items that were handed out whole back at the front, each to run alone, because their batch failed
+  // and one of them may be to blame for all. Works on a closed queue.
   void Requeue(const std::vector<std::shared_ptr<QueueItem>>& items) MAAS_EXCLUDES(mu_);
   // Whether the item came back once: the next failure is its own.
   bool IsRetry(const QueueItem& item) MAAS_EXCLUDES(mu_);
@@ -107,7 +108,8 @@ class BatchQueue {
 
   // Nothing new enters; Pop() hands out the rest and then returns false.
   void Close() MAAS_EXCLUDES(mu_);
-  // Takes out everything that waits; the caller completes it. What has slices out is completed by Return()'s caller.
+  // Takes out everything that waits; the caller completes it. What has slices out is completed by Return()'s
+  // caller.
   void TakeAll(std::vector<std::shared_ptr<QueueItem>>* dead) MAAS_EXCLUDES(mu_);
 
   // A run of `rows` rows took `ns`.
@@ -148,10 +150,11 @@ class BatchQueue {
   int64_t rows_ MAAS_GUARDED_BY(mu_) = 0;      // Waiting and alive, over all lanes.
   int64_t requests_ MAAS_GUARDED_BY(mu_) = 0;  // Waiting and alive, over all lanes.
   int64_t dead_in_lanes_ MAAS_GUARDED_BY(mu_) = 0;
-  int64_t outstanding_ MAAS_GUARDED_BY(mu_) = 0;  // Accepted and not answered.
+  int64_t outstanding_ MAAS_GUARDED_BY(mu_) = 0;             // Accepted and not answered.
   int64_t earliest_deadline_ MAAS_GUARDED_BY(mu_) = kNever;  // Not later than that of anything that waits.
   int waiters_ MAAS_GUARDED_BY(mu_) = 0;
-  // How many must wait before a push wakes a waiter. More than 1 only while a waiter sleeps that wakes by itself.
+  // How many must wait before a push wakes a waiter. More than 1 only while a waiter sleeps that wakes by
+  // itself.
   int64_t wake_requests_ MAAS_GUARDED_BY(mu_) = 1;
   int64_t gather_began_ MAAS_GUARDED_BY(mu_) = -1;  // When a gathering began; -1: none is under way.
   int64_t gather_from_ MAAS_GUARDED_BY(mu_) = 0;    // Requests that would have run then.

@@ -21,7 +21,8 @@ void LoadMeter::OnArrival(int64_t now, int64_t outstanding) {
 void LoadMeter::OnCpu(int64_t now, int64_t cpu_ns, int cpus) {
   const int64_t wall = now - cpu_at_;
   if (cpu_ns_ >= 0 && wall > 0) {
-    const double share = static_cast<double>(cpu_ns - cpu_ns_) / static_cast<double>(wall) / std::max(cpus, 1);
+    const double share =
+        static_cast<double>(cpu_ns - cpu_ns_) / static_cast<double>(wall) / std::max(cpus, 1);
     cpu_share_ = std::clamp(share, 0.0, 1.0);
   }
   cpu_at_ = now;

@@ -27,12 +27,14 @@ Box FromRow(const Dims& dims, int batch_axis, int64_t row) {
 }
 
 // The strings of a box, encoded: each is its length, 4 bytes little-endian, and then its bytes.
-void EncodeStrings(std::span<const std::string_view> strings, const Box& from, const Dims& extent, std::string* out) {
+void EncodeStrings(std::span<const std::string_view> strings, const Box& from, const Dims& extent,
+                   std::string* out) {
   out->clear();
   const PackPlan plan = PlanPack(from, Whole(extent), extent);
   const auto each = [&](auto visit) {
     ForEachRun(plan, [&](int64_t at, int64_t, int64_t) {
-      for (std::string_view s : strings.subspan(static_cast<size_t>(at), static_cast<size_t>(plan.run))) visit(s);
+      for (std::string_view s : strings.subspan(static_cast<size_t>(at), static_cast<size_t>(plan.run)))
+        visit(s);
     });
   };
   size_t size = 0;
@@ -55,8 +57,8 @@ bool IsComplete(const RunOutput& output, DataType type) {
 
 Status BadOutput(const ModelSpec& spec, const OutputSpec& output, const std::string& what) {
   return Status(Code::kInternal, "BAD_MODEL_OUTPUT",
-                "model " + spec.name + ":" + std::to_string(spec.version) + " returned output '" + output.name + "' " +
-                    what);
+                "model " + spec.name + ":" + std::to_string(spec.version) + " returned output '" +
+                    output.name + "' " + what);
 }
 
 }  // namespace
@@ -71,7 +73,8 @@ Status CheckOutputs(const ModelSpec& spec, std::span<const RunOutput> outputs, i
     for (int axis = 0; fits && axis < dims.rank(); ++axis) {
       fits = expected[axis] < 0 || expected[axis] == dims[axis];
     }
-    if (!fits) return BadOutput(spec, output, "of shape " + ToString(dims) + ", expected " + ToString(expected));
+    if (!fits)
+      return BadOutput(spec, output, "of shape " + ToString(dims) + ", expected " + ToString(expected));
     if (!IsComplete(outputs[i], output.datatype)) {
       return BadOutput(spec, output, "without the data of its shape " + ToString(dims));
     }
@@ -79,7 +82,8 @@ Status CheckOutputs(const ModelSpec& spec, std::span<const RunOutput> outputs, i
   return {};
 }
 
-Status Answer::Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_t row, const Receipt& receipt) {
+Status Answer::Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_t row,
+                    const Receipt& receipt) {
   entry_ = &entry;
   receipt_ = receipt;
   row_ = row;
@@ -133,7 +137,9 @@ ResponseHead Answer::Head() const {
   return {entry_->view.id, spec.name, spec.version, heads_, receipt_};
 }
 
-Box Answer::SourceOf(const Part& part) const { return FromRow(part.source->dims, part.spec->batch_axis, row_); }
+Box Answer::SourceOf(const Part& part) const {
+  return FromRow(part.source->dims, part.spec->batch_axis, row_);
+}
 
 void Answer::Write(std::byte* out) {
   constexpr size_t kInline = 8;
@@ -192,7 +198,8 @@ void Answer::WritePart(size_t i, std::byte* out) const {
   CopyBox(part.source->data, SourceOf(part), out, Whole(part.dims), part.dims, conversion);
 }
 
-Status OpenSplit(const Entry& entry, std::span<const RunOutput> outputs, std::vector<SplitAnswer::Output>* answer) {
+Status OpenSplit(const Entry& entry, std::span<const RunOutput> outputs,
+                 std::vector<SplitAnswer::Output>* answer) {
   const ModelSpec& spec = entry.version->spec;
   const bool first = answer->empty();
   if (first) answer->resize(outputs.size());
@@ -205,8 +212,8 @@ Status OpenSplit(const Entry& entry, std::span<const RunOutput> outputs, std::ve
       if (whole.dims == dims) continue;
       return BadOutput(spec, output,
                        "of shape " + ToString(whole.dims) + " and of " + ToString(dims) +
-                           " in the batches of one request; send at most " + std::to_string(spec.max_batch_size) +
-                           " rows at a time");
+                           " in the batches of one request; send at most " +
+                           std::to_string(spec.max_batch_size) + " rows at a time");
     }
     whole.dims = dims;
     const int64_t bytes = RunBytes(dims, output.datatype);
@@ -234,7 +241,8 @@ void WriteSlice(const Entry& entry, const Slice& slice, std::span<const RunOutpu
     Dims extent = whole.dims;
     if (output.batch_axis >= 0) extent[output.batch_axis] = slice.rows;
     if (output.datatype != DataType::kBytes) {
-      CopyBox(outputs[i].data, from, whole.data.data(), to, extent, {output.datatype, output.datatype, {}, {}, -1});
+      CopyBox(outputs[i].data, from, whole.data.data(), to, extent,
+              {output.datatype, output.datatype, {}, {}, -1});
       continue;
     }
     const PackPlan plan = PlanPack(from, to, extent);

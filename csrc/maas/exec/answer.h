@@ -28,8 +28,8 @@ struct RunOutput {
   std::vector<std::string_view> strings;
 };
 
-// Checks what the runner returned against the spec: rank, fixed dimensions, the rows, and that there is as much data
-// as the shape says. INTERNAL names the output.
+// Checks what the runner returned against the spec: rank, fixed dimensions, the rows, and that there is as
+// much data as the shape says. INTERNAL names the output.
 Status CheckOutputs(const ModelSpec& spec, std::span<const RunOutput> outputs, int64_t rows);
 
 // Reused from batch to batch, so that a small answer allocates nothing.
@@ -37,7 +37,8 @@ class Answer {
  public:
   // The answer to `entry`, whose rows are `row` and the following of the run.
   // `outputs` and `entry` must outlive Write().
-  // INVALID_ARGUMENT: the request has scales for another size than an output came out with; there is no answer then.
+  // INVALID_ARGUMENT: the request has scales for another size than an output came out with; there is no
+  // answer then.
   Status Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_t row, const Receipt& receipt);
   size_t size() const { return size_; }
   // Writes size() bytes at `out`. REQUIRES: Plan() was ok.
@@ -67,12 +68,13 @@ class Answer {
   std::vector<std::byte> dense_;     // For outputs whose rows lie apart, while their scales are chosen.
 };
 
-// Makes room for the answer to a split request, once. INTERNAL: these outputs do not fit those of the slices before;
-// RESOURCE_EXHAUSTED: there is no memory.
-Status OpenSplit(const Entry& entry, std::span<const RunOutput> outputs, std::vector<SplitAnswer::Output>* answer);
+// Makes room for the answer to a split request, once. INTERNAL: these outputs do not fit those of the slices
+// before; RESOURCE_EXHAUSTED: there is no memory.
+Status OpenSplit(const Entry& entry, std::span<const RunOutput> outputs,
+                 std::vector<SplitAnswer::Output>* answer);
 
-// Copies the slice's rows of every output, which begin at `row` of the run, into the answer. An output without a batch
-// axis is taken from the first slice. REQUIRES: OpenSplit() was ok for these outputs.
+// Copies the slice's rows of every output, which begin at `row` of the run, into the answer. An output
+// without a batch axis is taken from the first slice. REQUIRES: OpenSplit() was ok for these outputs.
 void WriteSlice(const Entry& entry, const Slice& slice, std::span<const RunOutput> outputs, int64_t row,
                 std::span<SplitAnswer::Output> answer);
 

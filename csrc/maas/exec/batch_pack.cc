@@ -12,7 +12,8 @@ namespace {
 // Below this, the copy costs less than the 8 µs of binding other memory.
 constexpr size_t kDirectBytes = size_t{256} << 10;
 
-// Where the slice's rows are in its own request's tensor, where they go in the batch's, and how many elements they are.
+// Where the slice's rows are in its own request's tensor, where they go in the batch's, and how many elements
+// they are.
 struct Move {
   Box from;
   Box to;
@@ -25,7 +26,8 @@ Dims Zeros(int rank) {
   return zeros;
 }
 
-Move MoveOf(const InputSpec& input, const BoundInput& tensor, const Slice& slice, const Dims& dims, int64_t at) {
+Move MoveOf(const InputSpec& input, const BoundInput& tensor, const Slice& slice, const Dims& dims,
+            int64_t at) {
   Move move{{tensor.dims, Zeros(dims.rank())}, {dims, Zeros(dims.rank())}, tensor.dims};
   if (input.batch_axis >= 0) {
     move.from.offset[input.batch_axis] = slice.begin;
@@ -122,7 +124,8 @@ void PackInput(const ModelSpec& spec, size_t index, std::span<const Slice> batch
       Move move = MoveOf(input, tensor, slice, dims, at);
       Conversion conversion{input.datatype, input.datatype, {}, {}, -1};
       if (const Quantization* q = tensor.quantization.get()) {
-        conversion = {tensor.wire_type, input.datatype, q->scales, q->zero_points, q->has_axis ? q->axis : -1};
+        conversion = {tensor.wire_type, input.datatype, q->scales, q->zero_points,
+                      q->has_axis ? q->axis : -1};
       }
       CopyBox(tensor.data.data(), move.from, dst, move.to, move.extent, conversion);
       if (input.pad_axis >= 0 && dims[input.pad_axis] > move.extent[input.pad_axis]) {

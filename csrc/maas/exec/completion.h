@@ -31,8 +31,8 @@ class CompletionSink {
   virtual ~CompletionSink() = default;
   // Sets `data` and `handle` of each buffer to memory of `size` bytes. Called once per batch.
   virtual void Reserve(std::span<Buffer> buffers) = 0;
-  // Takes the completions' buffers. Called once per batch; must not block. After it the core holds nothing that
-  // borrows from the requests' bytes.
+  // Takes the completions' buffers. Called once per batch; must not block. After it the core holds nothing
+  // that borrows from the requests' bytes.
   virtual void Complete(std::span<Completion> done) = 0;
 };
 
@@ -40,8 +40,9 @@ class CompletionSink {
 struct ReplyTo {
   CompletionSink* sink = nullptr;  // Not owned.
   void* tag = nullptr;             // Opaque.
-  // Not 0: the request came over a stream. Answers of one batch with equal `group` and sink share one buffer of
-  // PredictStreamAnswer entries, carried by the first of them. 0: the answer is a PredictResponse of its own.
+  // Not 0: the request came over a stream. Answers of one batch with equal `group` and sink share one buffer
+  // of PredictStreamAnswer entries, carried by the first of them. 0: the answer is a PredictResponse of its
+  // own.
   uint64_t group = 0;
 };
 

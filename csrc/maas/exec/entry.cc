@@ -5,7 +5,7 @@
 namespace maas {
 
 void CompleteUnrun(std::vector<std::shared_ptr<QueueItem>>* items, const Status& status,
-                   std::atomic<uint64_t> VersionCounters::* which) {
+                   std::atomic<uint64_t> VersionCounters::*which) {
   if (items->empty()) return;
   const auto entry_of = [items](size_t i) -> const Entry& { return static_cast<const Entry&>(*(*items)[i]); };
   Version& version = *entry_of(0).version;

@@ -23,8 +23,8 @@ namespace maas {
 
 // The answer of a request larger than the largest batch, as its slices come back.
 struct SplitAnswer {
-  // Made under the mutex by the first slice that is back. Afterwards each slice writes its own rows without it, and
-  // whoever finds that all are back reads them.
+  // Made under the mutex by the first slice that is back. Afterwards each slice writes its own rows without
+  // it, and whoever finds that all are back reads them.
   struct Output {
     Dims dims;  // Of all rows.
     StagingBuffer data;
@@ -32,8 +32,9 @@ struct SplitAnswer {
   };
 
   Mutex mu;
-  std::vector<Output> outputs MAAS_GUARDED_BY(mu);  // One per OutputSpec; empty until the first slice is back.
-  Status failure MAAS_GUARDED_BY(mu);               // The first.
+  std::vector<Output> outputs
+      MAAS_GUARDED_BY(mu);             // One per OutputSpec; empty until the first slice is back.
+  Status failure MAAS_GUARDED_BY(mu);  // The first.
   Receipt receipt MAAS_GUARDED_BY(mu);
 };
 
@@ -46,9 +47,9 @@ struct Entry final : QueueItem {
   std::unique_ptr<SplitAnswer> split;  // Null unless rows > max_batch_size.
 };
 
-// Completes entries of one version that will not run. One Complete() call per run of entries with the same sink.
-// The version's counter `which` grows by one for each.
+// Completes entries of one version that will not run. One Complete() call per run of entries with the same
+// sink. The version's counter `which` grows by one for each.
 void CompleteUnrun(std::vector<std::shared_ptr<QueueItem>>* items, const Status& status,
-                   std::atomic<uint64_t> VersionCounters::* which);
+                   std::atomic<uint64_t> VersionCounters::*which);
 
 }  // namespace maas

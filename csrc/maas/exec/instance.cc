@@ -1,5 +1,6 @@
 #include "maas/exec/instance.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cassert>
 #include <cstring>
@@ -21,6 +22,29 @@ uint64_t NextKey() {
   return next.fetch_add(1, std::memory_order_relaxed);
 }
 
+Status NoMemoryForAnswer() {
+  return Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the answer");
+}
+
+// What a split request fails with whose slices were not all handed out.
+Status CutShort(Death why) {
+  switch (why) {
+    case Death::kExpired:
+      return Status(Code::kDeadlineExceeded, "EXPIRED_IN_QUEUE",
+                    "the deadline passed between two of its batches");
+    case Death::kAborted:
+      return Status(Code::kUnavailable, "VERSION_NOT_AVAILABLE",
+                    "the version was unloaded between two of its batches");
+    default:
+      return Status(Code::kCancelled, "CANCELLED", "cancelled between two of its batches");
+  }
+}
+
+std::atomic<uint64_t> VersionCounters::*CounterOf(Death why) {
+  if (why == Death::kExpired) return &VersionCounters::expired;
+  return why == Death::kAborted ? &VersionCounters::failed : &VersionCounters::cancelled;
+}
+
 bool IsWhole(const Slice& slice) { return slice.rows == slice.item->rows; }
 
 std::shared_ptr<Entry> SharedEntry(const Slice& slice) { return std::static_pointer_cast<Entry>(slice.item); }
@@ -34,10 +58,12 @@ Instance::Instance(std::shared_ptr<Version> version)
       strings_(version_->spec.inputs.size()) {}
 
 bool Instance::Next() {
+  assert(!running());
   forgotten_.clear();
   while (true) {
     if (!version_->queue.Pop(&batch_, &dead_)) return false;
-    CompleteUnrun(&dead_, Status(Code::kDeadlineExceeded, "EXPIRED_IN_QUEUE", "the deadline passed in the queue"),
+    CompleteUnrun(&dead_,
+                  Status(Code::kDeadlineExceeded, "EXPIRED_IN_QUEUE", "the deadline passed in the queue"),
                   &VersionCounters::expired);
     if (batch_.empty()) continue;
     Prepare();
@@ -60,7 +86,7 @@ void Instance::Prepare() {
   bool direct = false;
   for (size_t i = 0; i < spec.inputs.size(); ++i) {
     if (spec.inputs[i].datatype == DataType::kBytes) {
-      strings_[i] = PackStrings(spec, i, batch_);
+      strings_[i] = PackStrings(spec, i, batch_, plan_->inputs[i].dims);
       continue;
     }
     if (CanBindDirectly(spec.inputs[i], any.bound.inputs[i], batch_)) {
@@ -79,9 +105,28 @@ void Instance::Prepare() {
   started_ns_ = version_->clock->Now();
 }
 
+void Instance::MakePlanKey(const Entry& any, int64_t rows) {
+  const auto append = [this](int64_t number) {
+    plan_key_.append(reinterpret_cast<const char*>(&number), sizeof(number));
+  };
+  // Not the lane's key: it is empty for solo requests of any shape, and holds the values of shared inputs.
+  plan_key_.clear();
+  append(rows);
+  for (int64_t padded : any.bound.padded) append(padded);
+  const ModelSpec& spec = version_->spec;
+  for (size_t i = 0; i < spec.inputs.size(); ++i) {
+    const InputSpec& input = spec.inputs[i];
+    const BoundInput& bound = any.bound.inputs[i];
+    for (int axis = 0; axis < static_cast<int>(input.dims.size()); ++axis) {
+      const bool varies =
+          input.dims[static_cast<size_t>(axis)] < 0 && axis != input.batch_axis && axis != input.pad_axis;
+      if (varies) append(bound.absent ? -1 : bound.dims[axis]);
+    }
+  }
+}
+
 const RunPlan* Instance::PlanFor(const Entry& any, int64_t rows) {
-  plan_key_.assign(any.lane_key);
-  plan_key_.append(reinterpret_cast<const char*>(&rows), sizeof(rows));
+  MakePlanKey(any, rows);
   if (const auto found = plans_.find(plan_key_); found != plans_.end()) return found->second.get();
   const ModelSpec& spec = version_->spec;
   const RunShapes shapes = ShapesOfRun(spec, any.bound, rows);
@@ -89,18 +134,19 @@ const RunPlan* Instance::PlanFor(const Entry& any, int64_t rows) {
   plan->rows = rows;
   bool keep = true;
   for (size_t i = 0; i < spec.inputs.size(); ++i) {
-    const bool strings = spec.inputs[i].datatype == DataType::kBytes;
-    keep = keep && !strings;
-    const auto elements = static_cast<size_t>(ElementCount(shapes.inputs[i]));
-    plan->inputs.push_back({shapes.inputs[i], nullptr, elements * ElementSize(spec.inputs[i].datatype)});
+    const DataType type = spec.inputs[i].datatype;
+    keep = keep && type != DataType::kBytes;
+    const int64_t bytes = RunBytes(shapes.inputs[i], type);
+    if (bytes < 0) return nullptr;
+    plan->inputs.push_back({shapes.inputs[i], nullptr, static_cast<size_t>(bytes)});
   }
   for (size_t i = 0; i < spec.outputs.size(); ++i) {
-    const int64_t elements = shapes.known[i] ? ElementCount(shapes.outputs[i]) : 0;
-    plan->outputs.push_back({shapes.outputs[i], nullptr,
-                             static_cast<size_t>(elements) * ElementSize(spec.outputs[i].datatype)});
+    const int64_t bytes = shapes.known[i] ? RunBytes(shapes.outputs[i], spec.outputs[i].datatype) : 0;
+    if (bytes < 0) return nullptr;
+    plan->outputs.push_back({shapes.outputs[i], nullptr, static_cast<size_t>(bytes)});
   }
   if (plans_.size() >= kMaxPlans) ForgetPlans();
-  if (!Reserve(*plan, rows)) return nullptr;
+  if (!Reserve(*plan)) return nullptr;
   for (size_t i = 0; i < spec.inputs.size(); ++i) {
     if (spec.inputs[i].datatype != DataType::kBytes) plan->inputs[i].data = input_staging_[i].data();
   }
@@ -111,20 +157,27 @@ const RunPlan* Instance::PlanFor(const Entry& any, int64_t rows) {
   return plans_.emplace(plan_key_, std::move(plan)).first->second.get();
 }
 
-bool Instance::Reserve(const RunPlan& plan, int64_t rows) {
+bool Instance::Reserve(const RunPlan& plan) {
+  const ModelSpec& spec = version_->spec;
   bool moved = false;
   bool ok = true;
-  const auto grow = [&](const RunPlan::Tensor& tensor, StagingBuffer* staging) {
-    const auto most = static_cast<size_t>(std::max(version_->spec.max_batch_size, rows));
-    const size_t eager = tensor.bytes / static_cast<size_t>(rows) * most;
-    const size_t wanted = std::max(tensor.bytes, eager <= kEagerStaging ? eager : 0);
+  const auto grow = [&](const RunPlan::Tensor& tensor, bool batched, StagingBuffer* staging) {
     if (tensor.bytes <= staging->capacity() && staging->data() != nullptr) return;
-    moved = staging->Grow(wanted) || moved;
-    if (staging->data() == nullptr) moved = staging->Grow(tensor.bytes) || moved;
+    const auto rows = static_cast<size_t>(plan.rows);
+    const auto most = static_cast<size_t>(std::max(spec.max_batch_size, plan.rows));
+    const size_t row = tensor.bytes / rows;
+    const bool eager = batched && row <= kEagerStaging / most;
+    moved = true;
+    staging->Grow(eager ? std::max(tensor.bytes, row * most) : tensor.bytes);
+    if (staging->data() == nullptr) staging->Grow(tensor.bytes);
     ok = ok && staging->data() != nullptr;
   };
-  for (size_t i = 0; i < plan.inputs.size(); ++i) grow(plan.inputs[i], &input_staging_[i]);
-  for (size_t i = 0; i < plan.outputs.size(); ++i) grow(plan.outputs[i], &output_staging_[i]);
+  for (size_t i = 0; i < plan.inputs.size(); ++i) {
+    grow(plan.inputs[i], spec.inputs[i].batch_axis >= 0, &input_staging_[i]);
+  }
+  for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    grow(plan.outputs[i], spec.outputs[i].batch_axis >= 0, &output_staging_[i]);
+  }
   if (moved) ForgetPlans();
   return ok;
 }
@@ -164,9 +217,9 @@ void Instance::Finish(std::vector<RunOutput> outputs) {
   for (size_t s = 0; s < batch_.size(); ++s) {
     if (IsWhole(batch_[s])) {
       const Entry& entry = EntryOf(batch_[s]);
-      Answer& answer = answers_[replies_.size()];
-      answer.Plan(entry, outputs_, row, ReceiptOf(entry));
-      replies_.push_back({s, replies_.size(), 0, 0, true});
+      const size_t answer = replies_.size();
+      replies_.push_back(
+          {s, answer, 0, 0, true, answers_[answer].Plan(entry, outputs_, row, ReceiptOf(entry))});
     }
     row += batch_[s].rows;
   }
@@ -184,6 +237,7 @@ void Instance::ReserveBuffers() {
   std::vector<Group> groups;
   std::vector<CompletionSink*> sinks;
   for (Reply& reply : replies_) {
+    if (!reply.failure.ok()) continue;
     const ReplyTo& to = EntryOf(batch_[reply.slice]).reply;
     const size_t size = answers_[reply.answer].size();
     if (to.group != 0) {
@@ -248,10 +302,10 @@ void Instance::DeliverWhole() {
   uint64_t failed = 0;
   for (const Reply& reply : replies_) {
     const Entry& entry = EntryOf(batch_[reply.slice]);
-    const Buffer& buffer = buffers_[reply.buffer];
-    Completion done{entry.reply.tag, {}, {}};
+    const Buffer buffer = reply.failure.ok() ? buffers_[reply.buffer] : Buffer{};
+    Completion done{entry.reply.tag, reply.failure, {}};
     if (buffer.data == nullptr) {
-      done.status = Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the answer");
+      if (done.status.ok()) done.status = NoMemoryForAnswer();
       ++failed;
     } else {
       answers_[reply.answer].Write(buffer.data + reply.offset);
@@ -276,17 +330,26 @@ void Instance::DeliverWhole() {
 }
 
 void Instance::DeliverSlice(const Slice& slice, int64_t row) {
-  SplitAnswer& split = *SharedEntry(slice)->split;
+  const Entry& entry = EntryOf(slice);
+  SplitAnswer& split = *entry.split;
+  Status failure;
+  std::span<SplitAnswer::Output> answer;
   {
     MutexLock lock(&split.mu);
-    const Entry& entry = EntryOf(slice);
     Receipt& receipt = split.receipt;
     if (receipt.batches == 0) receipt.queue_ns = closed_ns_ - entry.accepted_ns;
     receipt.run_ns += run_ns_;
     receipt.batch_size = std::max(receipt.batch_size, static_cast<int32_t>(rows_));
     ++receipt.batches;
-    if (split.failure.ok()) split.failure = AddSlice(entry, slice, outputs_, row, &split);
+    failure = split.failure;
+    if (failure.ok()) failure = OpenSplit(entry, outputs_, &split.outputs);
+    answer = split.outputs;
   }
+  if (!failure.ok()) {
+    FailSlice(slice, failure);
+    return;
+  }
+  WriteSlice(entry, slice, outputs_, row, answer);
   if (version_->queue.Return(slice)) CompleteSplit(slice);
 }
 
@@ -296,7 +359,8 @@ void Instance::FailSlice(const Slice& slice, const Status& status) {
     MutexLock lock(&entry->split->mu);
     if (entry->split->failure.ok()) entry->split->failure = status;
   }
-  // What still waits of it need not run. This slice is still out, so Cancel() never makes us complete it twice.
+  // What still waits of it need not run. This slice is still out, so Cancel() never makes us complete it
+  // twice.
   version_->queue.Cancel(entry.get());
   if (version_->queue.Return(slice)) CompleteSplit(slice);
 }
@@ -313,13 +377,10 @@ void Instance::CompleteSplit(const Slice& slice) {
     failure = entry->split->failure;
     receipt = entry->split->receipt;
   }
-  if (!failure.ok()) {
-    CompleteUnrun(&one, failure, &VersionCounters::failed);
-    return;
-  }
-  if (version_->queue.IsDead(*entry)) {
-    CompleteUnrun(&one, Status(Code::kCancelled, "CANCELLED", "cancelled, or expired, between two of its batches"),
-                  &VersionCounters::cancelled);
+  const Death death = version_->queue.DeathOf(*entry);
+  if (!failure.ok() || death != Death::kNone) {
+    CompleteUnrun(&one, failure.ok() ? CutShort(death) : failure,
+                  failure.ok() ? CounterOf(death) : &VersionCounters::failed);
     return;
   }
   std::vector<RunOutput> outputs;
@@ -327,12 +388,15 @@ void Instance::CompleteSplit(const Slice& slice) {
     outputs.push_back({part.dims, part.data.data(), {part.strings.begin(), part.strings.end()}});
   }
   Answer answer;
-  answer.Plan(*entry, outputs, 0, receipt);
-  Buffer buffer{nullptr, answer.size(), nullptr};
-  entry->reply.sink->Reserve({&buffer, 1});
-  if (buffer.data == nullptr) {
-    CompleteUnrun(&one, Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the answer"),
-                  &VersionCounters::failed);
+  failure = answer.Plan(*entry, outputs, 0, receipt);
+  Buffer buffer;
+  if (failure.ok()) {
+    buffer.size = answer.size();
+    entry->reply.sink->Reserve({&buffer, 1});
+    if (buffer.data == nullptr) failure = NoMemoryForAnswer();
+  }
+  if (!failure.ok()) {
+    CompleteUnrun(&one, failure, &VersionCounters::failed);
     return;
   }
   answer.Write(buffer.data);

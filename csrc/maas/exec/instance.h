@@ -6,8 +6,8 @@
 //     instance.Finish(outputs);           // or Fail(status)
 //     instance.Deliver();
 //   }
-// Finish() only plans and asks the sinks for memory; Deliver() moves the bytes. So a front whose memory is guarded
-// by a lock (Python's) can hold it in the one and not in the other.
+// Finish() only plans and asks the sinks for memory; Deliver() moves the bytes. So a front whose memory is
+// guarded by a lock (Python's) can hold it in the one and not in the other.
 //
 // Ownership: owns the staging buffers and the run plans; shares the version.
 // Threads: one thread at a time. No lock is held while packing, encoding or completing.
@@ -53,6 +53,8 @@ class Instance {
 
   // Blocks for the next batch, packs it and returns true; false once the queue is closed and empty.
   bool Next();
+  // Whether a run is prepared and not delivered yet.
+  bool running() const { return !batch_.empty(); }
   // The run that Next() prepared. Valid until the following Next().
   const RunPlan& plan() const { return *plan_; }
   // The elements of BYTES input `index`; they borrow from the requests.
@@ -60,8 +62,9 @@ class Instance {
   // Keys that will not come back; whatever was kept for them must go before the run. Cleared by Next().
   const std::vector<uint64_t>& forgotten() const { return forgotten_; }
 
-  // The run is over. `outputs` has one entry per output of the spec; where plan() gave memory, `data` null means
-  // that it was written there. What `outputs` points to must stay until Deliver() returns.
+  // The run is over. `outputs` has one entry per output of the spec; where plan() gave memory, `data` null
+  // means that it was written there. What `outputs` points to must stay until Deliver() returns. Outputs that
+  // do not fit the spec fail the run.
   void Finish(std::vector<RunOutput> outputs);
   // The run failed. A batch of several requests is run again one by one, so that only the guilty fail.
   void Fail(const Status& status);
@@ -73,15 +76,18 @@ class Instance {
  private:
   struct Reply {
     size_t slice = 0;
-    size_t answer = 0;  // Into answers_.
-    size_t buffer = 0;  // Into buffers_.
-    size_t offset = 0;  // In the buffer.
+    size_t answer = 0;   // Into answers_.
+    size_t buffer = 0;   // Into buffers_.
+    size_t offset = 0;   // In the buffer.
     bool first = false;  // Carries the buffer.
+    Status failure;      // Not ok: there is neither answer nor buffer.
   };
   void Prepare();
   const RunPlan* PlanFor(const Entry& any, int64_t rows);
+  // All that the shapes of a run depend on.
+  void MakePlanKey(const Entry& any, int64_t rows);
   // Makes room in every staging buffer; drops all plans if one moved. False: no memory.
-  bool Reserve(const RunPlan& plan, int64_t rows);
+  bool Reserve(const RunPlan& plan);
   void ForgetPlans();
   Receipt ReceiptOf(const Entry& entry) const;
   // Reserves the buffers of replies_: one per request, or per group of a stream.

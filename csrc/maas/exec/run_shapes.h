@@ -16,12 +16,12 @@ struct RunShapes {
   std::vector<bool> known;    // Whether the output's shape is known before the run.
 };
 
-// The most bytes that one tensor of a run may take, in staging at least. Sizes come from requests, and a few bytes can
-// ask for a lot by dimensions of 0 and by padding.
+// The most bytes that one tensor of a run may take, in staging at least. Sizes come from requests, and a few
+// bytes can ask for a lot by dimensions of 0 and by padding.
 inline constexpr int64_t kMaxTensorBytes = int64_t{16} << 30;
 
-// The bytes of a dense tensor; 0 for BYTES. -1: a dimension is not known, or it is over kMaxTensorBytes, or would be if
-// its dimensions of 0 were 1 (strides are products too).
+// The bytes of a dense tensor; 0 for BYTES. -1: a dimension is not known, or it is over kMaxTensorBytes, or
+// would be if its dimensions of 0 were 1 (strides are products too).
 int64_t RunBytes(const Dims& dims, DataType type);
 
 // `any` is any request of the batch: they agree in all that matters here.

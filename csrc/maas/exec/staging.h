@@ -15,8 +15,8 @@ class StagingBuffer {
  public:
   static constexpr size_t kAlignment = 64;
 
-  // Makes room for at least `bytes`, also for none. True if the memory moved: whatever pointed into it is void.
-  // Contents are not kept. Null data() afterwards means that there was no memory.
+  // Makes room for at least `bytes`, also for none. True if the memory moved: whatever pointed into it is
+  // void. Contents are not kept. Null data() afterwards means that there was no memory.
   bool Grow(size_t bytes) {
     if (bytes <= capacity_ && data_) return false;
     data_.reset();

@@ -23,12 +23,15 @@ struct VersionCounters {
   std::atomic<uint64_t> run_ns{0};
   std::atomic<uint64_t> queue_ns{0};
 
-  static void Add(std::atomic<uint64_t>* counter, uint64_t n) { counter->fetch_add(n, std::memory_order_relaxed); }
+  static void Add(std::atomic<uint64_t>* counter, uint64_t n) {
+    counter->fetch_add(n, std::memory_order_relaxed);
+  }
 };
 
 // Shared by the routing table, its instances and every request under way, so that it lives as long as anyone
 // needs it. Threads: `spec` is constant, the rest is thread-safe itself.
 struct Version {
+  // REQUIRES: options.batch.max_batch_rows == spec.max_batch_size.
   Version(ModelSpec s, BatchQueue::Options options, const Clock* c)
       : spec(std::move(s)), clock(c), queue(std::move(options), c) {}
 

@@ -155,7 +155,7 @@ void ChooseQuantization(const std::byte* src, DataType from, const Dims& dims, i
   std::fill(scales.begin(), scales.end(), 0.0f);
 
   // Elements that follow one another with one scale.
-  const std::span<const int64_t> inner = dims.span().subspan(static_cast<size_t>(axis + 1));
+  const std::span<const int64_t> inner = dims.span().last(static_cast<size_t>(dims.rank() - 1 - axis));
   const auto run = static_cast<size_t>(ElementCount(inner));
   const auto total = static_cast<size_t>(ElementCount(dims));
   for (size_t at = 0, slice = 0; at < total; at += run) {

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <string>
@@ -22,6 +24,14 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kDenormal = std::numeric_limits<float>::denorm_min();
 constexpr float kMax = std::numeric_limits<float>::max();
+
+// Among them: products halfway between two FP16 or two BF16 numbers, subnormal and largest ones too.
+constexpr float kScales[] = {1.0f,      0.1f,       1.0f / 255.0f, 300.7f,      3e-8f,          1e-40f,
+                             kDenormal, 1e36f,      2e38f,         0x1.004p0f,  0x1.00cp0f,     0x1.01p0f,
+                             0x1.03p0f, 0x1.8p-24f, 0x1.4p-23f,    0x1p-25f,    0x1.8p-133f,    0x1.4p-132f,
+                             0x1p-134f, 65520.0f,   65519.0f,      0x1.ffp127f, 0x1.fefffep127f};
+// Zero, infinite, not a number by default, and with all bits of the payload.
+const float kSpecialScales[] = {0.0f, kInf, kNan, std::bit_cast<float>(0x7fffffffu)};
 
 int LowOf(DataType type) { return type == DataType::kInt8 ? -128 : 0; }
 int HighOf(DataType type) { return type == DataType::kInt8 ? 127 : 255; }
@@ -140,8 +150,7 @@ TEST(Quantize, PortableDequantizesEveryValueByDefinition) {
   for (const DataType from : kQuantized) {
     for (const DataType to : kFloating) {
       for (const int32_t zero_point : {LowOf(from), 0, 3, HighOf(from)}) {
-        for (const float scale :
-             {1.0f, 0.1f, 1.0f / 255.0f, 300.7f, 3e-8f, 1e-40f, kDenormal, 1e36f, 2e38f}) {
+        for (const float scale : kScales) {
           const QuantParams params{&scale, &zero_point, false};
           const auto out =
               RunKernel(GetDequantize(from, to, Isa::kPortable), all, 256 * ElementSize(to), 256, params);
@@ -155,6 +164,18 @@ TEST(Quantize, PortableDequantizesEveryValueByDefinition) {
           }
         }
       }
+    }
+  }
+}
+
+TEST(Quantize, PortableKeepsWhatIsNoNumber) {
+  const std::byte q{1};
+  const int32_t zero_point = 0;
+  for (const float& scale : {kNan, std::bit_cast<float>(0x7fffffffu), std::bit_cast<float>(0x7fc00001u)}) {
+    for (const DataType to : kFloating) {
+      std::byte out[4];
+      GetDequantize(DataType::kInt8, to, Isa::kPortable)(&q, out, 1, {&scale, &zero_point, false});
+      EXPECT_TRUE(std::isnan(reference::Load(to, out))) << Name(to);
     }
   }
 }
@@ -259,13 +280,15 @@ std::vector<size_t> Lengths() {
 }
 
 TEST_P(QuantizeIsa, DequantizesEveryValueLikePortable) {
-  const std::vector<std::byte> all = AllBytes();
+  std::vector<float> scales(std::begin(kScales), std::end(kScales));
+  scales.insert(scales.end(), std::begin(kSpecialScales), std::end(kSpecialScales));
   for (const DataType from : kQuantized) {
     for (const DataType to : kFloating) {
-      for (const float scale : {0.1f, 300.7f, 3e-8f, 1e-40f, 1e36f, 2e38f, 1e-38f, kInf, kNan, 0.0f}) {
+      for (const float& scale : scales) {
         for (const int32_t zero_point : {LowOf(from), 0, HighOf(from)}) {
           ExpectSameAsPortable(GetDequantize(from, to, Isa::kPortable), GetDequantize(from, to, GetParam()),
-                               all, 256, ElementSize(to), {&scale, &zero_point, false}, Label(from, to));
+                               AllBytes(), 256, ElementSize(to), {&scale, &zero_point, false},
+                               Label(from, to));
         }
       }
     }

@@ -12,6 +12,15 @@ namespace {
 // A route may be replaced between look-up and push; each time the new one is tried, up to so often.
 constexpr int kRouteTries = 8;
 
+Status Full(Version* version) {
+  const ModelSpec& spec = version->spec;
+  const int64_t wait = version->queue.EstimateWait();
+  return Status(Code::kResourceExhausted, "QUEUE_FULL",
+                "the queue of model " + spec.name + ":" + std::to_string(spec.version) +
+                    " is full: " + std::to_string(version->queue.waiting_rows()) + " rows wait")
+      .WithRetryAfter(std::max<int64_t>(wait, 1'000'000));
+}
+
 Status Expired() {
   return Status(Code::kDeadlineExceeded, "EXPIRED_IN_QUEUE", "the deadline passed in the queue");
 }
@@ -40,42 +49,39 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
     deadline_ns = std::min(deadline_ns, entry->accepted_ns + entry->view.timeout_us * 1000);
   }
   if (deadline_ns <= entry->accepted_ns) {
-    return Status(Code::kDeadlineExceeded, "EXPIRED_ON_ARRIVAL", "the deadline had passed when the request came");
+    return Status(Code::kDeadlineExceeded, "EXPIRED_ON_ARRIVAL",
+                  "the deadline had passed when the request came");
   }
   entry->deadline_ns = deadline_ns;
   entry->reply = reply;
   for (int attempt = 0; attempt < kRouteTries; ++attempt) {
     std::shared_ptr<Version> version;
-    MAAS_RETURN_IF_ERROR(
-        routes_.Find(entry->view.model, entry->view.version, entry->view.label, &version));
+    MAAS_RETURN_IF_ERROR(routes_.Find(entry->view.model, entry->view.version, entry->view.label, &version));
     if (attempt > 0) {
+      // Closed and still routed to: no other will come.
+      if (version == entry->version) break;
       // Binding took the quantizations out of the view, and another version may have another signature.
       MAAS_RETURN_IF_ERROR(DecodePredictRequest(request, &entry->view));
-      entry->bound = BoundRequest();
     }
     const ModelSpec& spec = version->spec;
     MAAS_RETURN_IF_ERROR(BindRequest(spec, &entry->view, &entry->bound));
     entry->rows = entry->bound.rows;
     entry->solo = entry->bound.solo;
     entry->lane_key = std::move(entry->bound.lane_key);
-    if (!entry->solo && entry->rows > spec.max_batch_size) entry->split = std::make_unique<SplitAnswer>();
+    const bool splits = !entry->solo && entry->rows > spec.max_batch_size;
+    entry->split = splits ? std::make_unique<SplitAnswer>() : nullptr;
     entry->version = std::move(version);
     // The sink may answer, and so free the tag, before Push() returns: the front must know the entry before.
     *out = entry;
-    switch (entry->version->queue.Push(entry)) {
-      case PushResult::kOk:
-        VersionCounters::Add(&entry->version->counters.accepted, 1);
-        return {};
-      case PushResult::kFull: {
-        VersionCounters::Add(&entry->version->counters.rejected, 1);
-        const int64_t wait = entry->version->queue.EstimateWait();
-        return Status(Code::kResourceExhausted, "QUEUE_FULL",
-                      "the queue of model " + spec.name + ":" + std::to_string(spec.version) + " is full: " +
-                          std::to_string(entry->version->queue.waiting_rows()) + " rows wait")
-            .WithRetryAfter(std::max<int64_t>(wait, 1'000'000));
-      }
-      case PushResult::kClosed:
-        break;
+    const PushResult pushed = entry->version->queue.Push(entry);
+    if (pushed == PushResult::kOk) {
+      VersionCounters::Add(&entry->version->counters.accepted, 1);
+      return {};
+    }
+    out->reset();
+    if (pushed == PushResult::kFull) {
+      VersionCounters::Add(&entry->version->counters.rejected, 1);
+      return Full(entry->version.get());
     }
   }
   return Status(Code::kUnavailable, "VERSION_NOT_AVAILABLE", "the version is being unloaded");
@@ -84,7 +90,8 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
 void Engine::Cancel(const std::shared_ptr<Entry>& entry) {
   if (!entry->version->queue.Cancel(entry.get())) return;
   std::vector<std::shared_ptr<QueueItem>> one{entry};
-  CompleteUnrun(&one, Status(Code::kCancelled, "CANCELLED", "the caller went away"), &VersionCounters::cancelled);
+  CompleteUnrun(&one, Status(Code::kCancelled, "CANCELLED", "the caller went away"),
+                &VersionCounters::cancelled);
 }
 
 void Engine::Sweep(int64_t now) {

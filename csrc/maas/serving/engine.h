@@ -30,8 +30,8 @@ namespace maas {
 class Engine {
  public:
   struct Options {
-    // How often requests whose deadline passed in a queue are looked for. Instances also drop those they meet.
-    // 0: never; tests call Sweep().
+    // How often requests whose deadline passed in a queue are looked for. Instances also drop those they
+    // meet. 0: never; tests call Sweep().
     int64_t sweep_interval_ns = 20'000'000;
   };
 
@@ -42,14 +42,15 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Decodes, resolves, checks and queues one PredictRequest. Ok: accepted, *entry may be given to Cancel(), and the
-  // sink gets exactly one Completion, maybe before this returns. Otherwise nothing was kept and the sink is not told.
-  // `deadline_ns`: the caller's, on the engine's clock; kNever if there is none.
+  // Decodes, resolves, checks and queues one PredictRequest. Ok: accepted, *entry may be given to Cancel(),
+  // and the sink gets exactly one Completion, maybe before this returns. Otherwise *entry is null, nothing
+  // was kept and the sink is not told. REQUIRES: *entry is null. `deadline_ns`: the caller's, on the engine's
+  // clock; kNever if there is none.
   Status Submit(std::span<const std::byte> request, int64_t deadline_ns, const ReplyTo& reply,
                 std::shared_ptr<Entry>* entry);
 
-  // A request that has not begun to run leaves its queue and completes with CANCELLED at once; others complete as
-  // they would have.
+  // A request that has not begun to run leaves its queue and completes with CANCELLED at once; others
+  // complete as they would have.
   void Cancel(const std::shared_ptr<Entry>& entry);
 
   // Completes what expired by `now`.

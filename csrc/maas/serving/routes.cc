@@ -1,5 +1,6 @@
 #include "maas/serving/routes.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace maas {
@@ -8,11 +9,12 @@ namespace {
 // Names of strangers go into messages cut and without control characters.
 std::string Quoted(std::string_view name) {
   constexpr size_t kMost = 64;
-  std::string out = "'";
-  for (char c : name.substr(0, kMost)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+  size_t cut = std::min(name.size(), kMost);
   // A cut inside a UTF-8 sequence would make the message invalid.
-  while (name.size() > kMost && !out.empty() && (static_cast<unsigned char>(out.back()) & 0x80) != 0) out.pop_back();
-  if (name.size() > kMost) out += "...";
+  while (cut > 0 && cut < name.size() && (static_cast<unsigned char>(name[cut]) & 0xC0) == 0x80) --cut;
+  std::string out = "'";
+  for (char c : name.substr(0, cut)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+  if (cut < name.size()) out += "...";
   return out += "'";
 }
 
@@ -60,7 +62,8 @@ Status Routes::Find(std::string_view model, int64_t version, std::string_view la
   }
   const std::string name = "version " + std::to_string(version) + " of model " + Quoted(model);
   if (route->known.contains(version)) {
-    return Status(Code::kUnavailable, "VERSION_NOT_AVAILABLE", name + " does not serve; ModelStatus says why");
+    return Status(Code::kUnavailable, "VERSION_NOT_AVAILABLE",
+                  name + " does not serve; ModelStatus says why");
   }
   return Status(Code::kNotFound, "VERSION_NOT_FOUND", name + " is not known");
 }

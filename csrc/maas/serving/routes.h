@@ -1,7 +1,7 @@
 // Who answers a request that names a model, and maybe a version or a label.
 //
-// Ownership: shares the versions. Threads: thread-safe; a route is replaced as a whole, so that a reader sees the old
-// one or the new one and nothing between.
+// Ownership: shares the versions. Threads: thread-safe; a route is replaced as a whole, so that a reader sees
+// the old one or the new one and nothing between.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,8 @@ class Routes {
   // Null: the model is gone.
   void Set(const std::string& model, std::shared_ptr<const Route> route) MAAS_EXCLUDES(mu_);
 
-  // `version` 0 and `label` empty: the default. NOT_FOUND names what is unknown; UNAVAILABLE: known, not serving.
+  // `version` 0 and `label` empty: the default. NOT_FOUND names what is unknown; UNAVAILABLE: known, not
+  // serving.
   Status Find(std::string_view model, int64_t version, std::string_view label,
               std::shared_ptr<Version>* found) const MAAS_EXCLUDES(mu_);
 
