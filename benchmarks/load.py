@@ -93,7 +93,7 @@ def check_report(report: str, call: Call, rpcs: int) -> None:
     """
     found = re.search(r"\((\d+)\) data", report)
     fewest, most = (size * rpcs for size in call.reply_bytes)
-    if f"{rpcs} succeeded" not in report or found is None or not fewest <= int(found[1]) <= most:
+    if f" {rpcs} succeeded" not in report or found is None or not fewest <= int(found[1]) <= most:
         raise RuntimeError(f"not every answer is good ({fewest} to {most} bytes expected):\n{report}")
 
 

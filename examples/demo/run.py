@@ -134,7 +134,7 @@ def show(images: Array, labels: Array, ways: Sequence[Way]) -> None:
     """Print the first digits beside what each way says of them."""
     pictures = [picture(image) for image in images[:SHOWN]]
     for lines in zip(*pictures, strict=True):
-        print(" " * 13 + "  ".join(lines))
+        print((" " * 13 + "  ".join(lines)).rstrip())
     rows = {"truth": labels} | {way.name: way.labels for way in ways}
     for name, digits in rows.items():
         print(f"{name:13}" + "  ".join(f"{digit:^8}" for digit in digits[:SHOWN]))

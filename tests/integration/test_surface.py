@@ -92,11 +92,22 @@ def test_errors_come_typed(server: ServeProcess) -> None:
     with server.client() as client:
         with pytest.raises(NotFound, match="nobody"):
             client.predict("nobody", {"x": row})
-        with pytest.raises(DeadlineExceeded):
-            client.predict(MODEL, {"x": row}, timeout=0)
         with pytest.raises(MaasError) as caught:
             client.predict(MODEL, {"z": row})
     assert caught.value.violations
+
+
+def test_a_deadline_that_passes_ends_the_wait_and_disturbs_nobody(serve: Serve, tmp_path: Path) -> None:
+    graphs.place(tmp_path, "slow", 1, graphs.slow())
+    (tmp_path / "slow" / "maas.yaml").write_text("batching: {max_batch_size: 2}\n")
+    server = serve(tmp_path, "--drain-delay", "0")
+
+    with server.client() as client:
+        with pytest.raises(DeadlineExceeded):
+            client.predict("slow", {"x": np.ones((8, 512), np.float32)}, timeout=0.02)
+        answer = client.predict("slow", {"x": np.ones((1, 512), np.float32)})
+
+    np.testing.assert_array_equal(answer["y"], np.ones((1, 512), np.float32))
 
 
 def test_a_single_file_is_served_under_its_name(serve: Serve, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(All, BatchQueueStorm,
                                          StormCase{"four_to_three", 4, 3, 0, false},
                                          StormCase{"with_delay", 4, 3, 100'000, false},
                                          StormCase{"with_gathering", 4, 3, 0, true}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& each) { return each.param.name; });
 
 std::shared_ptr<CountedItem> NewItem() {
   auto item = std::make_shared<CountedItem>();

@@ -1,0 +1,120 @@
+"""What README.md and the pages show is typed, and prints what they say it prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.page import Step, missing_line, read_blocks, read_steps
+from tests.docs.terminal import Terminal
+
+PAGES = ["README.md", "docs/client.md", "docs/models.md", "docs/operations.md", "examples/README.md"]
+
+# Commands that are not typed as they stand: what is typed in their place ("" for nothing), and why.
+REPLACED = {
+    "make demo": ("python examples/demo/run.py", "its recipe without the build, which is what runs this test"),
+    "source .venv/bin/activate": ("", "the interpreter that runs this test has its programs in PATH already"),
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def folder(root: Path, demo: Path, tmp_path: Path) -> Path:
+    """A checkout in which `make demo` was run, as far as the pages use it."""
+    (tmp_path / "build").mkdir()
+    shutil.copytree(demo, tmp_path / "build/demo")
+    for name in ("examples", "deploy"):
+        (tmp_path / name).symlink_to(root / name)
+    return tmp_path
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The pages' port is for readers; here each page has a free one, and a server that need not wait to stop."""
+    programs = str(Path(sys.executable).parent)
+    port = str(free_port())
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("MAAS_")},
+        "PATH": programs + os.pathsep + os.environ["PATH"],
+        "PYTHONUNBUFFERED": "1",
+        "MAAS_GRPC_PORT": port,
+        "MAAS_ADDRESS": f"localhost:{port}",
+        "MAAS_LOG_FORMAT": "pretty",
+        "MAAS_DRAIN_DELAY": "0",
+        "MAAS_SETTLE": "200ms",
+        "MAAS_POLL_INTERVAL": "200ms",
+    }
+
+
+def prepare(step: Step, folder: Path, port: str) -> str:
+    """Return what to type for a step."""
+    if step.program:
+        name = f"line_{step.number}.py"
+        (folder / name).write_text(step.program.replace("localhost:8001", f"localhost:{port}"), encoding="utf-8")
+        return f"python {name}"
+    typed, _ = REPLACED.get(step.command, (step.command, ""))
+    return typed.replace("localhost:8001", f"localhost:{port}")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_shows_is_what_happens(page: str, root: Path, folder: Path, environment: dict[str, str]) -> None:
+    steps = read_steps(root / page)
+    assert steps, f"{page} shows nothing to run"
+    with Terminal(folder, environment) as terminal:
+        for step in steps:
+            typed = prepare(step, folder, environment["MAAS_GRPC_PORT"])
+            status, missing, output = terminal.type(typed, step.expected) if typed else (0, None, "")
+            where = f"{page}:{step.number}: {typed}"
+            assert missing is None, f"{where}\ndid not print: {missing}\nbut:\n{output}"
+            assert (status != 0) == step.may_fail(), f"{where}\nended with {status} and printed:\n{output}"
+
+
+def test_the_readme_names_commands_of_the_makefile_only(root: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)`", (root / "README.md").read_text()))
+    assert named >= {"demo", "test", "bench"}
+    assert named <= targets
+
+
+def test_a_page_is_read_as_its_reader_reads_it(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- tried\n$ serve &\nready\n-->\n\n```console\n$ one\n1.5  ms\n\n$ two\n```\n\n"
+        "```python\nprint(1)\n```\n\n```text\n1\n```\n<!-- not run: no such program -->\n```sh\nthree\n```\n"
+        "```sh\nfour\n```\n"
+    )
+    steps = [(step.command, step.expected, step.program) for step in read_steps(page)]
+    assert steps == [
+        ("serve &", ("ready",), ""),
+        ("one", ("1.5  ms",), ""),
+        ("two", (), ""),
+        ("", ("1",), "print(1)"),
+        ("four", (), ""),
+    ]
+    assert [block.run for block in read_blocks(page.read_text())] == [True, True, True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("expected", "output", "missing"),
+    [
+        (("run 0.3 ms",), "first\nrun   12 ms\n", None),
+        (("run 0.3 ms",), "runs 12 ms\n", "run 0.3 ms"),
+        (("a", "b"), "b\na\n", "b"),
+        (("... ready ... models=['m:1']",), "12:00 [info] ready [x] port=1 models=['m:2']", None),
+        (("... ready ...",), "read y", "... ready ..."),
+    ],
+)
+def test_output_is_compared_but_for_its_figures(expected: tuple[str, ...], output: str, missing: str | None) -> None:
+    assert missing_line(expected, output) == missing
