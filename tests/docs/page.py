@@ -9,8 +9,8 @@ from pathlib import Path
 
 _NOT_RUN = re.compile(r"<!-- not run: \S.* -->")
 _FENCE = re.compile(r"```(\w*)")
-# Figures differ from machine to machine and from run to run.
-_NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
+# Figures differ from machine to machine and from run to run; versions, as in `digits:2` and `2*`, do not.
+_NUMBER = re.compile(r"(?<![a-z]:)(?<!\d)\d+(\.\d+)?(e[+-]?\d+)?(?![\d*])")
 
 
 @dataclass(frozen=True, slots=True)

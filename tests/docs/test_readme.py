@@ -81,6 +81,14 @@ def test_what_a_page_shows_is_what_happens(page: str, root: Path, folder: Path, 
             assert (status != 0) == step.may_fail(), f"{where}\nended with {status} and printed:\n{output}"
 
 
+def test_a_terminal_shows_what_a_command_and_its_jobs_print(tmp_path: Path) -> None:
+    with Terminal(tmp_path, os.environ) as terminal:
+        assert terminal.type("echo one; false", ("one",)) == (1, None, "one\n")
+        assert terminal.type("(sleep 0.1; echo later) &", ("later",)) == (0, None, "later\n")
+        assert terminal.type("kill %1 2>/dev/null; cd /; X=1")[0] == 0
+        assert terminal.type('echo "$PWD $X"', ("/ 1",))[:2] == (0, None)
+
+
 def test_the_readme_names_commands_of_the_makefile_only(root: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"`make ([a-z-]+)`", (root / "README.md").read_text()))
@@ -112,7 +120,9 @@ def test_a_page_is_read_as_its_reader_reads_it(tmp_path: Path) -> None:
         (("run 0.3 ms",), "first\nrun   12 ms\n", None),
         (("run 0.3 ms",), "runs 12 ms\n", "run 0.3 ms"),
         (("a", "b"), "b\na\n", "b"),
-        (("... ready ... models=['m:1']",), "12:00 [info] ready [x] port=1 models=['m:2']", None),
+        (("... ready ... models=['m:1']",), "12:00 [info] ready [x] port=1 models=['m:1']", None),
+        (("m:2 in 0.1 ms",), "m:1 in 0.1 ms", "m:2 in 0.1 ms"),
+        (("m  12*  AVAILABLE",), "m   1*  AVAILABLE\nm  11*  AVAILABLE", "m  12*  AVAILABLE"),
         (("... ready ...",), "read y", "... ready ..."),
     ],
 )

@@ -202,6 +202,15 @@ inline std::shared_ptr<Version> MakeVersion(ModelSpec spec, const Clock* clock,
 
 // One request under way: its bytes, which the core only borrows, and its entry.
 struct Call {
+  Call() = default;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+  // Empties the queue: while an entry waits, or lies dead in its lane, it and its version hold each other.
+  ~Call() {
+    std::vector<std::shared_ptr<QueueItem>> left;
+    if (entry) entry->version->queue.TakeAll(&left);
+  }
+
   std::string message;
   std::shared_ptr<Entry> entry;
 };

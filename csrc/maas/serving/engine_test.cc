@@ -27,6 +27,11 @@ class EngineTest : public testing::Test {
  protected:
   EngineTest() : engine_({.sweep_interval_ns = 0}, &clock_) { Route("m", version_); }
 
+  ~EngineTest() override {
+    std::vector<std::shared_ptr<QueueItem>> left;
+    for (const auto& version : engine_.routes().Versions()) version->queue.TakeAll(&left);
+  }
+
   void Route(const std::string& model, const std::shared_ptr<Version>& version) {
     auto route = std::make_shared<maas::Route>();
     route->versions = {{version->spec.version, version}};
