@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 SERVICES = (predict_service.SERVICE, model_service.SERVICE)
 _EXIT_ON_SECOND_SIGNAL = 130
+# After the grace nobody waits for what still runs.
+_LAST_RUNS_SECONDS = 5.0
 # glibc's <malloc.h>; no Python package names it.
 _M_ARENA_MAX = -8
 _MALLOC_ARENAS = 2
@@ -156,7 +158,7 @@ class Server:
         # GOAWAY: nothing new is taken, what was accepted is answered.
         self._stopping.set()
         await self._server.stop(settings.grace)
-        await self._registry.stop()
+        await self._registry.stop(_LAST_RUNS_SECONDS)
         self._engine.detach()
         log.info("stopped")
 
