@@ -293,8 +293,8 @@ void BatchQueue::RecordRun(int64_t rows, int64_t ns) {
 int64_t BatchQueue::EstimateWait() {
   MutexLock lock(&mu_);
   const int64_t max = std::max<int64_t>(options_.batch.max_batch_rows, 1);
-  const double batches = static_cast<double>((rows_ + max - 1) / max);
-  const double wait = batches * static_cast<double>(curve_.Estimate(max));
+  const int64_t batches = (rows_ + max - 1) / max;
+  const double wait = static_cast<double>(batches) * static_cast<double>(curve_.Estimate(max));
   return static_cast<int64_t>(std::min(wait, static_cast<double>(RunCurve::kMostNs)));
 }
 

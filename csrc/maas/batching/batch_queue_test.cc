@@ -3,81 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <algorithm>
+
+#include "maas/batching/batch_queue_testing.h"
 
 namespace maas {
 namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
-using testing::UnorderedElementsAre;
-
-struct TestItem final : QueueItem {
-  int id = 0;
-};
-
-int IdOf(const std::shared_ptr<QueueItem>& item) { return static_cast<const TestItem&>(*item).id; }
-
-std::vector<int> IdsOf(const std::vector<std::shared_ptr<QueueItem>>& items) {
-  std::vector<int> ids;
-  for (const auto& item : items) ids.push_back(IdOf(item));
-  return ids;
-}
-
-// A queue that is stepped by hand on a clock of its own.
-class BatchQueueTest : public testing::Test {
- protected:
-  static BatchQueue::Options Options(int64_t max_batch_rows, int64_t delay_ns = 0,
-                                     int64_t max_queue_rows = 100) {
-    BatchQueue::Options options;
-    options.batch = {max_batch_rows, delay_ns};
-    options.max_queue_rows = max_queue_rows;
-    options.process_cpu_ns = [] { return int64_t{0}; };  // An idle machine: nothing is gathered.
-    return options;
-  }
-
-  void Make(BatchQueue::Options options) {
-    queue_ = std::make_unique<BatchQueue>(std::move(options), &clock_);
-  }
-
-  std::shared_ptr<TestItem> Item(int id, int64_t rows = 1, std::string lane = "") {
-    auto item = std::make_shared<TestItem>();
-    item->id = id;
-    item->rows = rows;
-    item->lane_key = std::move(lane);
-    item->accepted_ns = clock_.Now();
-    return item;
-  }
-  std::shared_ptr<TestItem> Push(int id, int64_t rows = 1, std::string lane = "") {
-    auto item = Item(id, rows, std::move(lane));
-    EXPECT_EQ(queue_->Push(item), PushResult::kOk);
-    return item;
-  }
-  std::shared_ptr<TestItem> PushUntil(int id, int64_t deadline_ns) {
-    auto item = Item(id);
-    item->deadline_ns = deadline_ns;
-    EXPECT_EQ(queue_->Push(item), PushResult::kOk);
-    return item;
-  }
-
-  // The ids of the batch that is taken now.
-  std::vector<int> Step() {
-    decision_ = queue_->Step(clock_.Now(), &batch_, &dead_);
-    std::vector<int> ids;
-    for (const Slice& slice : batch_) ids.push_back(IdOf(slice.item));
-    return ids;
-  }
-  int64_t BatchRows() const {
-    return std::accumulate(batch_.begin(), batch_.end(), int64_t{0},
-                           [](int64_t sum, const Slice& slice) { return sum + slice.rows; });
-  }
-
-  FakeClock clock_{1'000'000'000'000};
-  std::unique_ptr<BatchQueue> queue_;
-  Decision decision_;
-  std::vector<Slice> batch_;
-  std::vector<std::shared_ptr<QueueItem>> dead_;
-};
 
 TEST_F(BatchQueueTest, HandsOutWhatWaitsInOrderOfArrival) {
   Make(Options(8));
@@ -448,78 +382,6 @@ TEST_F(BatchQueueTest, EstimatesTheWaitFromTheCurve) {
   EXPECT_EQ(queue_->EstimateWait(), 3000);
   queue_->RecordRun(4, INT64_MAX);
   EXPECT_LE(queue_->EstimateWait(), RunCurve::kMostNs);
-}
-
-// So many are under way that gathering pays, and without a clock for it the CPU counts as scarce.
-class GatheringTest : public BatchQueueTest {
- protected:
-  GatheringTest() {
-    BatchQueue::Options options = Options(64, 0, 100'000);
-    options.process_cpu_ns = nullptr;
-    Make(std::move(options));
-    // 16 clients, each answered at once and back 100 µs later.
-    for (int round = 0; round < 20; ++round) {
-      for (int id = 0; id < 16; ++id) Push(id);
-      while (!Step().empty()) queue_->OnAnswered(std::ssize(batch_));
-      clock_.Advance(200'000);
-      while (!Step().empty()) queue_->OnAnswered(std::ssize(batch_));
-      clock_.Advance(kGatherNs);
-    }
-    // Lets the back-off pass.
-    for (int i = 0; i < 2 * kMaxBackoff; ++i) {
-      for (int id = 0; id < 16; ++id) Push(id);
-      EXPECT_EQ(Step().size(), 16u);
-      queue_->OnAnswered(16);
-      clock_.Advance(100'000);
-    }
-  }
-};
-
-TEST_F(GatheringTest, WaitsForTheOthersAndRunsOnceTheyAreThere) {
-  Push(1);
-  EXPECT_THAT(Step(), IsEmpty());
-  EXPECT_TRUE(decision_.gathering);
-  EXPECT_EQ(decision_.wake_requests, 16);
-  for (int id = 2; id <= 16; ++id) Push(id);
-  EXPECT_EQ(Step().size(), 16u);
-}
-
-TEST_F(GatheringTest, GivesUpInTimeAndBacksOffWhenNobodyCame) {
-  Push(1);
-  EXPECT_THAT(Step(), IsEmpty());
-  const int64_t until = decision_.until_ns;
-  EXPECT_LE(until, clock_.Now() + kGatherNs);
-  clock_.Advance(until - clock_.Now());
-  EXPECT_THAT(Step(), ElementsAre(1));
-  Push(2);
-  EXPECT_THAT(Step(), ElementsAre(2)) << "one batch passes before it is tried again";
-  Push(3);
-  EXPECT_THAT(Step(), IsEmpty());
-  EXPECT_TRUE(decision_.gathering);
-}
-
-TEST_F(GatheringTest, CountsThoseInOtherLanes) {
-  for (int id = 0; id < 8; ++id) Push(id, 1, "a");
-  EXPECT_THAT(Step(), IsEmpty());
-  for (int id = 0; id < 8; ++id) Push(id, 1, "b");
-  EXPECT_EQ(Step().size(), 8u) << "all sixteen are here";
-}
-
-TEST_F(GatheringTest, EndsWhenTheQueueCloses) {
-  Push(1);
-  EXPECT_THAT(Step(), IsEmpty());
-  queue_->Close();
-  EXPECT_THAT(Step(), ElementsAre(1));
-}
-
-TEST_F(GatheringTest, LeavesALoneClientAloneOnceTheOthersAreGone) {
-  clock_.Advance(10 * LoadMeter::kWindowNs);
-  for (int i = 0; i < 100; ++i) {
-    Push(i);
-    EXPECT_THAT(Step(), ElementsAre(i));
-    queue_->OnAnswered(1);
-    clock_.Advance(20'000);
-  }
 }
 
 }  // namespace

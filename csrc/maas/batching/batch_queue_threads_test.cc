@@ -176,21 +176,38 @@ std::future<size_t> PopOne(BatchQueue* queue) {
   });
 }
 
+// Tells how often the time was asked for: Pop() asks before each wait, and holds the queue's lock until it
+// sleeps.
+class CountingClock final : public Clock {
+ public:
+  int64_t Now() const override {
+    ++asked_;
+    return SteadyClock::Get()->Now();
+  }
+  int asked() const { return asked_; }
+
+ private:
+  mutable std::atomic<int> asked_{0};
+};
+
 TEST(BatchQueueWakeUps, AnIdleInstanceIsWokenWhileAnotherThatWatchedTheDelayIsBusy) {
+  CountingClock clock;
   BatchQueue::Options options;
   options.batch = {8, 1'000'000};
-  BatchQueue queue(std::move(options), SteadyClock::Get());
-  for (int round = 0; round < 20; ++round) {
-    auto first = PopOne(&queue);
-    auto second = PopOne(&queue);
-    ASSERT_EQ(queue.Push(NewItem()), PushResult::kOk);
-    // Whoever watches takes it when the delay has passed, and is busy from then on.
-    while (queue.waiting_rows() > 0) std::this_thread::yield();
-    ASSERT_EQ(queue.Push(NewItem()), PushResult::kOk);
-    ASSERT_EQ(first.wait_for(seconds(20)), std::future_status::ready);
-    ASSERT_EQ(second.wait_for(seconds(20)), std::future_status::ready);
-    EXPECT_EQ(first.get() + second.get(), 2u);
-  }
+  options.process_cpu_ns = [] { return int64_t{0}; };
+  BatchQueue queue(std::move(options), &clock);
+  auto first = PopOne(&queue);
+  auto second = PopOne(&queue);
+  while (clock.asked() < 2) std::this_thread::yield();
+  ASSERT_EQ(queue.waiting_rows(), 0) << "both sleep now";
+  ASSERT_EQ(queue.Push(NewItem()), PushResult::kOk);
+  // Whoever was woken sleeps until the delay has passed, takes it, and is busy from then on.
+  while (queue.waiting_rows() > 0) std::this_thread::yield();
+  ASSERT_EQ(queue.Push(NewItem()), PushResult::kOk);
+  EXPECT_EQ(first.wait_for(seconds(5)), std::future_status::ready);
+  EXPECT_EQ(second.wait_for(seconds(5)), std::future_status::ready) << "asleep while work waits";
+  queue.Close();
+  EXPECT_EQ(first.get() + second.get(), 2u);
 }
 
 TEST(BatchQueueWakeUps, ABurstWakesEveryInstanceThatItNeeds) {

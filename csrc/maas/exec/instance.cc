@@ -384,6 +384,7 @@ void Instance::CompleteSplit(const Slice& slice) {
     return;
   }
   std::vector<RunOutput> outputs;
+  outputs.reserve(parts.size());
   for (const SplitAnswer::Output& part : parts) {
     outputs.push_back({part.dims, part.data.data(), {part.strings.begin(), part.strings.end()}});
   }

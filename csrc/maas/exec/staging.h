@@ -23,6 +23,8 @@ class StagingBuffer {
     capacity_ = 0;
     if (bytes > std::numeric_limits<size_t>::max() - kAlignment) return true;
     const size_t wanted = std::max<size_t>((bytes + kAlignment - 1) / kAlignment, 1) * kAlignment;
+    // No container is aligned, uninitialized, and empty rather than thrown when there is no memory.
+    // NOLINTNEXTLINE(cppcoreguidelines-owning-memory,cppcoreguidelines-no-malloc)
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, wanted)));
     if (data_) capacity_ = wanted;
     return true;
@@ -32,6 +34,7 @@ class StagingBuffer {
 
  private:
   struct Free {
+    // NOLINTNEXTLINE(cppcoreguidelines-owning-memory,cppcoreguidelines-no-malloc)
     void operator()(std::byte* p) const { std::free(p); }
   };
   std::unique_ptr<std::byte, Free> data_;

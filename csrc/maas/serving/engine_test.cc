@@ -160,6 +160,9 @@ TEST_F(EngineTest, SweepsByItselfWhenToldTo) {
   const int64_t give_up = SteadyClock::Get()->Now() + 20'000'000'000;
   while (sink_.total() == 0 && SteadyClock::Get()->Now() < give_up) std::this_thread::yield();
   EXPECT_EQ(sink_.Of(this).status.reason(), "EXPIRED_IN_QUEUE");
+  std::vector<std::shared_ptr<QueueItem>> left;
+  route->standard->queue.TakeAll(&left);
+  EXPECT_TRUE(left.empty());
 }
 
 TEST_F(EngineTest, CancelsWhatWaitsAndNothingElse) {

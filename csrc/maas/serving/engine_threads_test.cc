@@ -60,6 +60,19 @@ class CheckingSink final : public CompletionSink {
   }
 };
 
+// x counts up from `first`, quantized or not.
+std::string MessageFor(const Asked& asked, bool quantized) {
+  std::string values;
+  for (int64_t row = 0; row < asked.rows; ++row) {
+    const float value = asked.first + static_cast<float>(row);
+    values += quantized ? BytesOf({static_cast<int8_t>(value)}) : BytesOf({value});
+  }
+  MessageBuilder tensor = TensorMessage("x", quantized ? 6 : 12, {asked.rows}, values);
+  const float scale[] = {1.0F};
+  if (quantized) tensor.Message(5, MessageBuilder().Floats(1, scale));
+  return RequestFor(tensor).str();
+}
+
 std::shared_ptr<Version> NewVersion(int64_t number) {
   OutputSpec y = MakeOutput("y", DataType::kFp32, {-1});
   y.sources = {{0, 0}};
@@ -105,12 +118,8 @@ class EngineStorm : public testing::Test {
       auto asked = std::make_unique<Asked>();
       asked->rows = random() % 15 == 0 ? 9 + static_cast<int64_t>(random() % 30)
                                        : 1 + static_cast<int64_t>(random() % 3);
-      asked->first = static_cast<float>(random() % 1000);
-      std::vector<float> x(static_cast<size_t>(asked->rows));
-      for (size_t r = 0; r < x.size(); ++r) x[r] = asked->first + static_cast<float>(r);
-      asked->message =
-          RequestFor(TensorMessage("x", 12, {asked->rows}, {reinterpret_cast<char*>(x.data()), x.size() * 4}))
-              .str();
+      asked->first = static_cast<float>(random() % 80);
+      asked->message = MessageFor(*asked, random() % 3 == 0);
       const int64_t deadline =
           random() % 10 == 0 ? SteadyClock::Get()->Now() + static_cast<int64_t>(random() % 300'000) : kNever;
       std::shared_ptr<Entry> entry;
@@ -176,7 +185,7 @@ TEST_F(EngineStorm, NothingIsLostWhenVersionsAreReplacedUnderLoad) {
   lanes.emplace_back(RunLane, versions[0], 7);
   std::vector<std::thread> submitters;
   for (unsigned i = 0; i < 3; ++i) submitters.emplace_back([this, i] { Submit(50 + i, 1500); });
-  for (int64_t number = 2; number <= 10; ++number) {
+  for (int64_t number = 2; number <= 24; ++number) {
     versions.push_back(NewVersion(number));
     lanes.emplace_back(RunLane, versions.back(), static_cast<unsigned>(number));
     const int64_t before = sink_.total.load();
