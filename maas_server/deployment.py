@@ -88,8 +88,8 @@ class _Lane(threading.Thread):
         instance, batches, run = self._instance, self._batches, self._runner.run
         key = instance.next()
         while key is not None:
-            batch = batches.get(key) or self._batch(key)
             try:
+                batch = batches.get(key) or self._batch(key)
                 outputs = run(batch)
                 key = instance.finish(None if outputs is batch.outputs else list(outputs))
             except Exception as error:

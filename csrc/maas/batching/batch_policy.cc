@@ -3,6 +3,14 @@
 #include <algorithm>
 
 namespace maas {
+namespace {
+
+// 0 up to `from`, 1 from `full` on, a line between.
+double Ramp(double value, double from, double full) {
+  return std::clamp((value - from) / (full - from), 0.0, 1.0);
+}
+
+}  // namespace
 
 GatherMemory AfterGather(GatherMemory memory, int64_t caught) {
   if (caught > 0) return {};
@@ -23,8 +31,8 @@ int64_t GatherWindow(const LoadView& load, const GatherMemory& memory) {
   if (static_cast<double>(load.run_ns) * kDispatchShare > dispatch) return 0;
   // So few arrive that dispatching each alone takes no more than its share.
   if (load.arrivals_per_second * dispatch / 1e9 < kDispatchShare) return 0;
-  const double scarce =
-      std::clamp((load.cpu_share - kGatherFromCpu) / (kGatherFullCpu - kGatherFromCpu), 0.0, 1.0);
+  const double scarce = std::max(Ramp(load.cpu_share, kGatherFromCpu, kGatherFullCpu),
+                                 Ramp(load.wake_lag_ns, kGatherFromLagNs, kGatherFullLagNs));
   return static_cast<int64_t>(scarce * static_cast<double>(kGatherNs));
 }
 
@@ -39,7 +47,10 @@ Decision DecideBatch(const BatchOptions& options, const LaneView& lane, const Lo
     return {};
   }
   if (lane.rows >= options.max_batch_rows) return {Action::kRun};
-  const int64_t delay_until = lane.oldest_ns + options.max_queue_delay_ns;
+  // Waiting until a deadline has passed helps nobody; the last moment to start is a run and a dispatch
+  // before.
+  const int64_t delay_until =
+      std::min(lane.oldest_ns + options.max_queue_delay_ns, lane.deadline_ns - load.run_ns - kDispatchNs);
   if (delay_until > now) return {Action::kWait, delay_until, INT64_MAX, false};
   // Whoever was lately under way and is in another lane will not come to this one.
   if (gather_until > now && lane.queued < load.concurrency) {

@@ -2,14 +2,13 @@
 //
 // Work-conserving: what is queued runs at once, with two exceptions.
 //   1. The model's configuration sets max_queue_delay: a batch that is not full waits until its oldest
-//   request
-//      has waited that long.
+//      request has waited that long, or until a deadline would be missed.
 //   2. Gathering. Waking a runner thread, running and waking the front again costs about kDispatchNs of CPU
-//   per
-//      batch, as much as half an RPC. When CPU is scarce, a model is so quick that dispatch dominates, and
-//      other requests are known to be under way, a batch waits up to kGatherNs for them; it ends as soon as
-//      as many are queued as were lately under way at once. A lone client is never made to wait, nor anyone
-//      while there is CPU to spare; and a gathering that catches nobody is not tried again for a while.
+//      per batch, as much as half an RPC. When CPU is scarce, a model is so quick that dispatch dominates,
+//      and other requests are known to be under way, a batch waits up to kGatherNs for them; it ends as soon
+//      as as many are queued as were lately under way at once. A lone client is never made to wait, nor
+//      anyone while there is CPU to spare; and a gathering that catches nobody is not tried again for a
+//      while.
 // Threads: pure functions.
 #pragma once
 
@@ -20,11 +19,14 @@ namespace maas {
 // Measured, with a runner thread beside a busy event loop on one core: 65 µs a batch.
 inline constexpr int64_t kDispatchNs = 60'000;
 // The share of a core that dispatching may take: a batch per kGatherNs costs this much.
-inline constexpr double kDispatchShare = 0.06;
+inline constexpr double kDispatchShare = 0.03;
 inline constexpr int64_t kGatherNs = static_cast<int64_t>(static_cast<double>(kDispatchNs) / kDispatchShare);
 // Gathering grows from nothing at the first share of CPU in use to kGatherNs at the second.
 inline constexpr double kGatherFromCpu = 0.5;
 inline constexpr double kGatherFullCpu = 0.8;
+// The same for how late a woken thread runs: other processes keep the CPU that we want.
+inline constexpr double kGatherFromLagNs = 60'000;
+inline constexpr double kGatherFullLagNs = 200'000;
 
 struct BatchOptions {
   int64_t max_batch_rows = 1;
@@ -33,16 +35,18 @@ struct BatchOptions {
 
 // One lane and the load around it, as the policy sees them.
 struct LaneView {
-  int64_t rows = 0;       // Waiting in the lane that would run next.
-  int64_t requests = 0;   // Waiting in it.
-  int64_t oldest_ns = 0;  // When the oldest of them was accepted. Meaningless when requests is 0.
-  int64_t queued = 0;     // Requests waiting in all lanes, this one's included.
+  int64_t rows = 0;                 // Waiting in the lane that would run next.
+  int64_t requests = 0;             // Waiting in it.
+  int64_t oldest_ns = 0;            // When the oldest of them was accepted. Meaningless when requests is 0.
+  int64_t queued = 0;               // Requests waiting in all lanes, this one's included.
+  int64_t deadline_ns = INT64_MAX;  // Not later than any deadline in any lane.
 };
 struct LoadView {
   double arrivals_per_second = 0;
   int64_t concurrency = 0;  // LoadMeter::Concurrency.
   double cpu_share = 0;
   int64_t run_ns = 0;  // T(rows waiting), or T(1) when none waits; 0: not known.
+  double wake_lag_ns = 0;
 };
 
 // Remembers whether gathering paid. Plain data, so that the policy stays a function.
@@ -69,8 +73,8 @@ struct Decision {
 // How long a batch may be held to gather company. 0: not at all.
 int64_t GatherWindow(const LoadView& load, const GatherMemory& memory);
 
-// `gather_began_ns`: when the present gathering began; -1: none is under way. REQUIRES: lane.queued >=
-// lane.requests.
+// `gather_began_ns`: when the present gathering began; -1: none is under way.
+// REQUIRES: lane.queued >= lane.requests.
 Decision DecideBatch(const BatchOptions& options, const LaneView& lane, const LoadView& load,
                      const GatherMemory& memory, int64_t gather_began_ns, int64_t now);
 

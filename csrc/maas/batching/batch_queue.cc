@@ -37,6 +37,7 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
   if (waiters_ > 0 &&
       (requests_ >= wake_requests_ || lane.rows >= options_.batch.max_batch_rows || item->solo)) {
     wake_.Signal();
+    signalled_ns_ = item->accepted_ns;
   }
   return PushResult::kOk;
 }
@@ -49,6 +50,7 @@ bool BatchQueue::Pop(std::vector<Slice>* batch, std::vector<std::shared_ptr<Queu
     if (!batch->empty() || !dead->empty()) return true;
     if (closed_ && requests_ == 0) return false;
     wake_requests_ = decision.wake_requests;
+    signalled_ns_ = kNever;
     ++waiters_;
     if (decision.until_ns == kNever) {
       wake_.Wait(&mu_);
@@ -56,6 +58,9 @@ bool BatchQueue::Pop(std::vector<Slice>* batch, std::vector<std::shared_ptr<Queu
       wake_.WaitFor(&mu_, std::min(decision.until_ns - now, kLongestSleepNs));
     }
     --waiters_;
+    if (const int64_t due = std::min(signalled_ns_, decision.until_ns); due != kNever) {
+      meter_.OnWake(clock_->Now() - due);
+    }
     // The others may sleep without an end, relying on this one to look again: while it is away, every push
     // wakes.
     wake_requests_ = 1;
@@ -72,6 +77,7 @@ LoadView BatchQueue::Load(int64_t now, int64_t rows) const {
   LoadView load;
   load.arrivals_per_second = meter_.ArrivalRate(now);
   load.concurrency = meter_.Concurrency(now);
+  load.wake_lag_ns = meter_.WakeLag();
   load.cpu_share = options_.process_cpu_ns ? meter_.CpuShare() : 1.0;
   load.run_ns = curve_.Estimate(std::max<int64_t>(std::min(rows, options_.batch.max_batch_rows), 1));
   return load;
@@ -86,7 +92,7 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch,
   bool at_once = closed_;
   if (lane != lanes_.end()) {
     const QueueItem& front = *lane->second.items.front();
-    view = {lane->second.rows, lane->second.requests, front.accepted_ns, requests_};
+    view = {lane->second.rows, lane->second.requests, front.accepted_ns, requests_, earliest_deadline_};
     at_once = at_once || front.solo || front.retry_;
   }
   Decision decision{Action::kRun};

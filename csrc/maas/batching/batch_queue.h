@@ -156,8 +156,9 @@ class BatchQueue {
   // How many must wait before a push wakes a waiter. More than 1 only while a waiter sleeps that wakes by
   // itself.
   int64_t wake_requests_ MAAS_GUARDED_BY(mu_) = 1;
-  int64_t gather_began_ MAAS_GUARDED_BY(mu_) = -1;  // When a gathering began; -1: none is under way.
-  int64_t gather_from_ MAAS_GUARDED_BY(mu_) = 0;    // Requests that would have run then.
+  int64_t gather_began_ MAAS_GUARDED_BY(mu_) = -1;      // When a gathering began; -1: none is under way.
+  int64_t gather_from_ MAAS_GUARDED_BY(mu_) = 0;        // Requests that would have run then.
+  int64_t signalled_ns_ MAAS_GUARDED_BY(mu_) = kNever;  // When a push last woke a sleeping instance.
   GatherMemory memory_ MAAS_GUARDED_BY(mu_);
   LoadMeter meter_ MAAS_GUARDED_BY(mu_);
   RunCurve curve_ MAAS_GUARDED_BY(mu_);

@@ -29,6 +29,11 @@ void LoadMeter::OnCpu(int64_t now, int64_t cpu_ns, int cpus) {
   cpu_ns_ = cpu_ns;
 }
 
+void LoadMeter::OnWake(int64_t lag_ns) {
+  const auto lag = static_cast<double>(std::clamp<int64_t>(lag_ns, 0, kMostLagNs));
+  wake_lag_ns_ += kLagWeight * (lag - wake_lag_ns_);
+}
+
 double LoadMeter::ArrivalRate(int64_t now) const {
   if (now - current_.start >= 2 * kWindowNs) return 0;
   const int64_t span = now - previous_.start;

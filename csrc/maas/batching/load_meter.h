@@ -12,6 +12,9 @@ namespace maas {
 class LoadMeter {
  public:
   static constexpr int64_t kWindowNs = 50'000'000;
+  // One stall says little: it counts as no more than this.
+  static constexpr int64_t kMostLagNs = 2'000'000;
+  static constexpr double kLagWeight = 0.1;
 
   // `outstanding`: requests accepted and not answered, the new one included.
   void OnArrival(int64_t now, int64_t outstanding);
@@ -20,12 +23,18 @@ class LoadMeter {
   // `cpu_ns`: CPU time that the process has used, all threads. `cpus`: how many it may use at once.
   void OnCpu(int64_t now, int64_t cpu_ns, int cpus);
 
+  // An instance that was to wake, by a signal or by the clock, did so `lag_ns` late.
+  void OnWake(int64_t lag_ns);
+
   // Requests per second.
   double ArrivalRate(int64_t now) const;
   // The most requests that were under way at once. At least 1 once something arrived.
   int64_t Concurrency(int64_t now) const;
   // Share of the CPUs in use, 0 to 1.
   double CpuShare() const { return cpu_share_; }
+  // How late instances wake, as an average over the last ten or so: a few tens of microseconds when a CPU is
+  // free, more the longer others keep it. Unlike CpuShare() it also feels other processes. Unit: nanoseconds.
+  double WakeLag() const { return wake_lag_ns_; }
 
  private:
   struct Window {
@@ -40,6 +49,7 @@ class LoadMeter {
   int64_t cpu_at_ = 0;
   int64_t cpu_ns_ = -1;
   double cpu_share_ = 0;
+  double wake_lag_ns_ = 0;
 };
 
 }  // namespace maas

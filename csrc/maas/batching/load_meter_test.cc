@@ -90,5 +90,16 @@ TEST(LoadMeter, WantsCpuOncePerWindow) {
   EXPECT_TRUE(meter.WantsCpu(kStart + kWindow));
 }
 
+TEST(LoadMeter, FollowsHowLateInstancesWakeAndForgivesOneStall) {
+  LoadMeter meter;
+  EXPECT_EQ(meter.WakeLag(), 0);
+  for (int i = 0; i < 100; ++i) meter.OnWake(80'000);
+  EXPECT_NEAR(meter.WakeLag(), 80'000, 100);
+  meter.OnWake(int64_t{10} * 1'000'000'000);
+  EXPECT_LT(meter.WakeLag(), 80'000 + LoadMeter::kLagWeight * LoadMeter::kMostLagNs);
+  meter.OnWake(-5);
+  EXPECT_GT(meter.WakeLag(), 0);
+}
+
 }  // namespace
 }  // namespace maas
