@@ -65,8 +65,8 @@ lint-py: venv build  ## ruff and mypy
 lint-headers:  ## every C++ header compiles alone
 	@$(CPP) headers
 
-lint-format:  ## clang-format would change nothing
-	@clang-format --dry-run -Werror $(formatted)
+lint-format: venv  ## clang-format would change nothing
+	@$(BIN)/clang-format --dry-run -Werror $(formatted)
 
 lint-threads:  ## clang proves the locking annotations
 	@$(CPP) thread-safety
@@ -77,7 +77,7 @@ tidy: lint-threads  ## clang-tidy, and the locking annotations
 format:  ## format Python and C++
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
-	@clang-format -i $(formatted)
+	@$(BIN)/clang-format -i $(formatted)
 
 test-cpp:  ## C++ unit tests
 	@$(CPP) test VARIANT=plain

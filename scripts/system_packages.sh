@@ -24,7 +24,6 @@ missing() {
     compiles c++ $'#include <gtest/gtest.h>\n#include <gmock/gmock.h>\nint main() {}' -lgmock -lgtest || echo libgtest-dev libgmock-dev
     has clang++ || echo clang
     has clang-tidy || echo clang-tidy
-    has clang-format || echo clang-format
     has h2load || echo nghttp2-client
     # The sanitizer runtimes are a package of clang's version, which is known once clang is there.
     if has clang++ && ! compiles clang++ 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' \

@@ -28,7 +28,7 @@ fuzzer() {
 
 part lint-py true
 part lint-headers true
-part lint-format has clang-format
+part lint-format true
 part lint-threads has clang++
 part tidy has clang-tidy
 part test-cpp gtest

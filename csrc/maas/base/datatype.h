@@ -34,9 +34,21 @@ constexpr size_t ElementSize(DataType type) {
 
 // "FP32", spelled as in the Open Inference Protocol.
 constexpr std::string_view Name(DataType type) {
-  constexpr std::string_view kNames[kDataTypeCount] = {
-      "DATA_TYPE_UNSPECIFIED", "BOOL",  "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16",
-      "INT32",                 "INT64", "FP16",  "BF16",   "FP32",   "FP64",   "BYTES"};
+  constexpr std::string_view kNames[kDataTypeCount] = {"DATA_TYPE_UNSPECIFIED",
+                                                       "BOOL",
+                                                       "UINT8",
+                                                       "UINT16",
+                                                       "UINT32",
+                                                       "UINT64",
+                                                       "INT8",
+                                                       "INT16",
+                                                       "INT32",
+                                                       "INT64",
+                                                       "FP16",
+                                                       "BF16",
+                                                       "FP32",
+                                                       "FP64",
+                                                       "BYTES"};
   return kNames[static_cast<uint8_t>(type)];
 }
 

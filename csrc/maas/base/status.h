@@ -70,7 +70,7 @@ class Status {
 }  // namespace maas
 
 // Returns the status from the enclosing function unless it is ok.
-#define MAAS_RETURN_IF_ERROR(expr)                          \
-  do {                                                      \
-    if (::maas::Status s_ = (expr); !s_.ok()) return s_;    \
+#define MAAS_RETURN_IF_ERROR(expr)                       \
+  do {                                                   \
+    if (::maas::Status s_ = (expr); !s_.ok()) return s_; \
   } while (false)
