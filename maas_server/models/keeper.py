@@ -14,15 +14,14 @@ from maas_server.errors import LoadError, MaasError
 from maas_server.models.changes import Changes
 from maas_server.models.host import Deployment, Host
 from maas_server.models.lifecycle import Discard, Load, Start, State, Unload
-from maas_server.models.loader import Defaults, LoadedVersion, load_version
+from maas_server.models.loader import Defaults, LoadedVersion, close_runner, load_version
 from maas_server.models.model_state import LiveSlot, ModelState
 from maas_server.models.runner import Runner
 
 log = structlog.get_logger(__name__)
 
 # An unload that takes longer is logged and waited for again: a runner is never closed under a run.
-# The engine fails what still waits when the time is over, so it is long.
-_DRAIN_ROUND = 600.0
+_DRAIN_ROUND = 30.0
 # For a version that became AVAILABLE while the server stopped: nobody asked it anything.
 _LATE_DRAIN = 5.0
 
@@ -114,10 +113,10 @@ class Keeper:
         try:
             return loaded, self._host.deploy(loaded.plan, loaded.runner)
         except MaasError:
-            loaded.runner.close()
+            close_runner(loaded.runner, slot.source)
             raise
         except Exception as error:
-            loaded.runner.close()
+            close_runner(loaded.runner, slot.source)
             log.warning("deploy_raised", model=slot.source.model, version=slot.source.version, exc_info=True)
             raise LoadError(f"the engine cannot take it: {type(error).__name__}: {error}") from error
 
@@ -142,7 +141,7 @@ class Keeper:
             if deadline is not None and time.monotonic() >= deadline:
                 return
         slot.counters, slot.deployment = deployment.counters(), None
-        await loop.run_in_executor(self._drains, loaded.runner.close)
+        await loop.run_in_executor(self._drains, close_runner, loaded.runner, slot.source)
         slot.enter(State.END, "unloaded")
         log.info("version_unloaded", model=name, version=version)
         self.reconcile(model)

@@ -20,8 +20,8 @@ struct Buffer {
 
 struct Completion {
   void* tag = nullptr;  // As given to Submit.
-  Status status;        // Ok: the answer is in `buffer`, or in that of the same group's first completion.
-  Buffer buffer;        // Filled. Owned by the sink again from here on.
+  Status status;  // Ok: the answer is in `buffer`, or in that of the same group's last one that has any.
+  Buffer buffer;  // Filled. Owned by the sink again from here on.
 };
 
 // Threads: all methods may be called from any thread, never under a lock of the core. A sink outlives every
@@ -36,13 +36,17 @@ class CompletionSink {
   virtual void Complete(std::span<Completion> done) = 0;
 };
 
+// A shared buffer grows no further than this, unless a single answer does: it is sent as one message, which
+// has limits at both ends.
+inline constexpr size_t kMaxSharedBytes = size_t{1} << 20;
+
 // Where the answer to a request goes.
 struct ReplyTo {
   CompletionSink* sink = nullptr;  // Not owned.
   void* tag = nullptr;             // Opaque.
-  // Not 0: the request came over a stream. Answers of one batch with equal `group` and sink share one buffer
-  // of PredictStreamAnswer entries, carried by the first of them. 0: the answer is a PredictResponse of its
-  // own.
+  // Not 0: the request came over a stream. Answers of one batch with equal `group` and sink share buffers of
+  // PredictStreamAnswer entries, each carried by the first answer in it. 0: the answer is a PredictResponse
+  // of its own.
   uint64_t group = 0;
 };
 

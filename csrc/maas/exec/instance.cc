@@ -7,20 +7,9 @@
 #include <utility>
 
 #include "maas/exec/batch_pack.h"
-#include "maas/exec/run_shapes.h"
 
 namespace maas {
 namespace {
-
-// Shapes come and go with variable dimensions; beyond so many plans all are dropped and made anew.
-constexpr size_t kMaxPlans = 512;
-// Staging grows at once to what the largest batch of a lane needs, unless that is more than this.
-constexpr size_t kEagerStaging = size_t{256} << 20;
-
-uint64_t NextKey() {
-  static std::atomic<uint64_t> next{1};
-  return next.fetch_add(1, std::memory_order_relaxed);
-}
 
 Status NoMemoryForAnswer() {
   return Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the answer");
@@ -52,14 +41,11 @@ std::shared_ptr<Entry> SharedEntry(const Slice& slice) { return std::static_poin
 }  // namespace
 
 Instance::Instance(std::shared_ptr<Version> version)
-    : version_(std::move(version)),
-      input_staging_(version_->spec.inputs.size()),
-      output_staging_(version_->spec.outputs.size()),
-      strings_(version_->spec.inputs.size()) {}
+    : version_(std::move(version)), plans_(&version_->spec), strings_(version_->spec.inputs.size()) {}
 
 bool Instance::Next() {
   assert(!running());
-  forgotten_.clear();
+  plans_.ClearForgotten();
   while (true) {
     if (!version_->queue.Pop(&batch_, &dead_)) return false;
     CompleteUnrun(&dead_,
@@ -80,7 +66,7 @@ void Instance::Prepare() {
   for (const Slice& slice : batch_) rows_ += slice.rows;
   const Entry& any = EntryOf(batch_[0]);
   const ModelSpec& spec = version_->spec;
-  plan_ = PlanFor(any, rows_);
+  plan_ = plans_.For(any.bound, rows_);
   prepared_ = plan_ != nullptr;
   if (!prepared_) return;
   bool direct = false;
@@ -103,90 +89,6 @@ void Instance::Prepare() {
     PackInput(spec, i, batch_, plan_->inputs[i].dims, plan_->inputs[i].data);
   }
   started_ns_ = version_->clock->Now();
-}
-
-void Instance::MakePlanKey(const Entry& any, int64_t rows) {
-  const auto append = [this](int64_t number) {
-    plan_key_.append(reinterpret_cast<const char*>(&number), sizeof(number));
-  };
-  // Not the lane's key: it is empty for solo requests of any shape, and holds the values of shared inputs.
-  plan_key_.clear();
-  append(rows);
-  for (int64_t padded : any.bound.padded) append(padded);
-  const ModelSpec& spec = version_->spec;
-  for (size_t i = 0; i < spec.inputs.size(); ++i) {
-    const InputSpec& input = spec.inputs[i];
-    const BoundInput& bound = any.bound.inputs[i];
-    for (int axis = 0; axis < static_cast<int>(input.dims.size()); ++axis) {
-      const bool varies =
-          input.dims[static_cast<size_t>(axis)] < 0 && axis != input.batch_axis && axis != input.pad_axis;
-      if (varies) append(bound.absent ? -1 : bound.dims[axis]);
-    }
-  }
-}
-
-const RunPlan* Instance::PlanFor(const Entry& any, int64_t rows) {
-  MakePlanKey(any, rows);
-  if (const auto found = plans_.find(plan_key_); found != plans_.end()) return found->second.get();
-  const ModelSpec& spec = version_->spec;
-  const RunShapes shapes = ShapesOfRun(spec, any.bound, rows);
-  auto plan = std::make_unique<RunPlan>();
-  plan->rows = rows;
-  bool keep = true;
-  for (size_t i = 0; i < spec.inputs.size(); ++i) {
-    const DataType type = spec.inputs[i].datatype;
-    keep = keep && type != DataType::kBytes;
-    const int64_t bytes = RunBytes(shapes.inputs[i], type);
-    if (bytes < 0) return nullptr;
-    plan->inputs.push_back({shapes.inputs[i], nullptr, static_cast<size_t>(bytes)});
-  }
-  for (size_t i = 0; i < spec.outputs.size(); ++i) {
-    const int64_t bytes = shapes.known[i] ? RunBytes(shapes.outputs[i], spec.outputs[i].datatype) : 0;
-    if (bytes < 0) return nullptr;
-    plan->outputs.push_back({shapes.outputs[i], nullptr, static_cast<size_t>(bytes)});
-  }
-  if (plans_.size() >= kMaxPlans) ForgetPlans();
-  if (!Reserve(*plan)) return nullptr;
-  for (size_t i = 0; i < spec.inputs.size(); ++i) {
-    if (spec.inputs[i].datatype != DataType::kBytes) plan->inputs[i].data = input_staging_[i].data();
-  }
-  for (size_t i = 0; i < spec.outputs.size(); ++i) {
-    if (shapes.known[i]) plan->outputs[i].data = output_staging_[i].data();
-  }
-  plan->key = keep ? NextKey() : 0;
-  return plans_.emplace(plan_key_, std::move(plan)).first->second.get();
-}
-
-bool Instance::Reserve(const RunPlan& plan) {
-  const ModelSpec& spec = version_->spec;
-  bool moved = false;
-  bool ok = true;
-  const auto grow = [&](const RunPlan::Tensor& tensor, bool batched, StagingBuffer* staging) {
-    if (tensor.bytes <= staging->capacity() && staging->data() != nullptr) return;
-    const auto rows = static_cast<size_t>(plan.rows);
-    const auto most = static_cast<size_t>(std::max(spec.max_batch_size, plan.rows));
-    const size_t row = tensor.bytes / rows;
-    const bool eager = batched && row <= kEagerStaging / most;
-    moved = true;
-    staging->Grow(eager ? std::max(tensor.bytes, row * most) : tensor.bytes);
-    if (staging->data() == nullptr) staging->Grow(tensor.bytes);
-    ok = ok && staging->data() != nullptr;
-  };
-  for (size_t i = 0; i < plan.inputs.size(); ++i) {
-    grow(plan.inputs[i], spec.inputs[i].batch_axis >= 0, &input_staging_[i]);
-  }
-  for (size_t i = 0; i < plan.outputs.size(); ++i) {
-    grow(plan.outputs[i], spec.outputs[i].batch_axis >= 0, &output_staging_[i]);
-  }
-  if (moved) ForgetPlans();
-  return ok;
-}
-
-void Instance::ForgetPlans() {
-  for (const auto& [key, plan] : plans_) {
-    if (plan->key != 0) forgotten_.push_back(plan->key);
-  }
-  plans_.clear();
 }
 
 Receipt Instance::ReceiptOf(const Entry& entry) const {
@@ -243,15 +145,17 @@ void Instance::ReserveBuffers() {
     if (to.group != 0) {
       size_t g = 0;
       while (g < groups.size() && (groups[g].sink != to.sink || groups[g].group != to.group)) ++g;
-      if (g < groups.size()) {
-        Buffer& shared = buffers_[groups[g].buffer];
+      if (g == groups.size()) {
+        groups.push_back({to.sink, to.group, buffers_.size()});
+      } else if (Buffer& shared = buffers_[groups[g].buffer]; shared.size + size > kMaxSharedBytes) {
+        groups[g].buffer = buffers_.size();
+      } else {
         reply.buffer = groups[g].buffer;
         reply.offset = shared.size;
         reply.first = false;
         shared.size += size;
         continue;
       }
-      groups.push_back({to.sink, to.group, buffers_.size()});
     }
     reply.buffer = buffers_.size();
     reply.offset = 0;

@@ -20,30 +20,14 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "maas/base/dims.h"
 #include "maas/exec/answer.h"
 #include "maas/exec/entry.h"
-#include "maas/exec/staging.h"
+#include "maas/exec/run_plans.h"
 
 namespace maas {
-
-// The memory of one run. Inputs and outputs in the spec's order.
-struct RunPlan {
-  struct Tensor {
-    Dims dims;
-    std::byte* data = nullptr;  // Null: BYTES, or an output whose shape is not known before the run.
-    size_t bytes = 0;
-  };
-  // Not 0: every run with this key has the same memory and shapes, until the key is forgotten. Unique in the
-  // process.
-  uint64_t key = 0;
-  int64_t rows = 0;
-  std::vector<Tensor> inputs;
-  std::vector<Tensor> outputs;
-};
 
 class Instance {
  public:
@@ -60,7 +44,7 @@ class Instance {
   // The elements of BYTES input `index`; they borrow from the requests.
   const std::vector<std::string_view>& strings(size_t index) const { return strings_[index]; }
   // Keys that will not come back; whatever was kept for them must go before the run. Cleared by Next().
-  const std::vector<uint64_t>& forgotten() const { return forgotten_; }
+  const std::vector<uint64_t>& forgotten() const { return plans_.forgotten(); }
 
   // The run is over. `outputs` has one entry per output of the spec; where plan() gave memory, `data` null
   // means that it was written there. What `outputs` points to must stay until Deliver() returns. Outputs that
@@ -83,14 +67,8 @@ class Instance {
     Status failure;      // Not ok: there is neither answer nor buffer.
   };
   void Prepare();
-  const RunPlan* PlanFor(const Entry& any, int64_t rows);
-  // All that the shapes of a run depend on.
-  void MakePlanKey(const Entry& any, int64_t rows);
-  // Makes room in every staging buffer; drops all plans if one moved. False: no memory.
-  bool Reserve(const RunPlan& plan);
-  void ForgetPlans();
   Receipt ReceiptOf(const Entry& entry) const;
-  // Reserves the buffers of replies_: one per request, or per group of a stream.
+  // Reserves the buffers of replies_: one per request, or shared by the group of a stream.
   void ReserveBuffers();
   void DeliverWhole();
   // Files one slice of a split request, and answers the request if it was the last.
@@ -100,11 +78,7 @@ class Instance {
 
   const std::shared_ptr<Version> version_;
 
-  // Of the instance.
-  std::vector<StagingBuffer> input_staging_;
-  std::vector<StagingBuffer> output_staging_;
-  std::unordered_map<std::string, std::unique_ptr<RunPlan>> plans_;
-  std::vector<uint64_t> forgotten_;
+  RunPlans plans_;
 
   // Of the present batch.
   std::vector<Slice> batch_;
@@ -123,7 +97,6 @@ class Instance {
   std::vector<Reply> replies_;
   std::vector<Buffer> buffers_;
   std::vector<Completion> done_;
-  std::string plan_key_;
 };
 
 }  // namespace maas

@@ -150,6 +150,24 @@ TEST_F(InstanceTest, AnswersOfOneStreamShareABuffer) {
   EXPECT_EQ(sink_.unreturned(), 0u);
 }
 
+TEST_F(InstanceTest, AnswersOfOneStreamThatAreLargeTogetherLeaveInSeveralBuffers) {
+  Make(DoublingSpec());
+  const int64_t columns = kMaxSharedBytes / sizeof(float) / 2 - 100;  // Two fit, three do not.
+  const std::vector<float> values = Ramp(static_cast<size_t>(columns));
+  std::vector<const Call*> calls;
+  for (int i = 0; i < 5; ++i) calls.push_back(Send(Ask({1, columns}, values, "a"), 5));
+  ASSERT_TRUE(instance_->Next());
+  Double();
+  std::vector<bool> carries;
+  for (const Call* call : calls) {
+    EXPECT_TRUE(Done(call).status.ok());
+    EXPECT_LE(Done(call).bytes.size(), kMaxSharedBytes);
+    carries.push_back(Done(call).carries);
+  }
+  EXPECT_THAT(carries, ElementsAre(true, false, true, false, true));
+  EXPECT_EQ(sink_.unreturned(), 0u);
+}
+
 TEST_F(InstanceTest, TellsEachSinkAboutItsOwn) {
   Make(DoublingSpec());
   CollectingSink other;

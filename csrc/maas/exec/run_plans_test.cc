@@ -1,4 +1,7 @@
-// The memory of an Instance: which runs share a plan, when keys are forgotten, and what sizes are refused.
+// Through an Instance, whose memory they are: which runs share a plan, when keys are forgotten, and what
+// sizes are refused.
+#include "maas/exec/run_plans.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,7 +22,7 @@ OutputSpec LikeInput(OutputSpec output) {
   return output;
 }
 
-class InstancePlanTest : public testing::Test {
+class RunPlansTest : public testing::Test {
  protected:
   void Make(ModelSpec spec) {
     version_ = MakeVersion(std::move(spec), &clock_);
@@ -57,7 +60,7 @@ class InstancePlanTest : public testing::Test {
   std::vector<std::unique_ptr<Call>> calls_;
 };
 
-TEST_F(InstancePlanTest, RunsOfOneShapeShareAKeyAndItsMemory) {
+TEST_F(RunPlansTest, RunsOfOneShapeShareAKeyAndItsMemory) {
   Make(CopySpec());
   Begin(Ones(2, 3));
   const uint64_t key = instance_->plan().key;
@@ -73,7 +76,7 @@ TEST_F(InstancePlanTest, RunsOfOneShapeShareAKeyAndItsMemory) {
   End();
 }
 
-TEST_F(InstancePlanTest, SoloRequestsOfDifferentShapesNeverShareAPlan) {
+TEST_F(RunPlansTest, SoloRequestsOfDifferentShapesNeverShareAPlan) {
   // Their lane has no key that would tell the shapes apart.
   ModelSpec spec = CopySpec();
   spec.batching = false;
@@ -87,7 +90,7 @@ TEST_F(InstancePlanTest, SoloRequestsOfDifferentShapesNeverShareAPlan) {
   }
 }
 
-TEST_F(InstancePlanTest, ValuesOfSharedInputsDoNotMakePlans) {
+TEST_F(RunPlansTest, ValuesOfSharedInputsDoNotMakePlans) {
   Make(MakeSpec({MakeInput("x", DataType::kFp32, {-1, -1}), MakeInput("t", DataType::kFp32, {1}, -1)},
                 {LikeInput(MakeOutput("y", DataType::kFp32, {-1, -1}))}));
   std::set<uint64_t> keys;
@@ -100,7 +103,7 @@ TEST_F(InstancePlanTest, ValuesOfSharedInputsDoNotMakePlans) {
   EXPECT_EQ(keys.size(), 1u);
 }
 
-TEST_F(InstancePlanTest, ForgetsEveryKeyWhenMemoryMoves) {
+TEST_F(RunPlansTest, ForgetsEveryKeyWhenMemoryMoves) {
   Make(CopySpec());
   std::set<uint64_t> keys;
   for (int64_t rows : {1, 2}) {
@@ -120,7 +123,7 @@ TEST_F(InstancePlanTest, ForgetsEveryKeyWhenMemoryMoves) {
   End();
 }
 
-TEST_F(InstancePlanTest, KeepsABoundedNumberOfPlans) {
+TEST_F(RunPlansTest, KeepsABoundedNumberOfPlans) {
   Make(CopySpec());
   Begin(Ones(1, 3000));
   End();
@@ -137,7 +140,7 @@ TEST_F(InstancePlanTest, KeepsABoundedNumberOfPlans) {
   EXPECT_GE(most, 256u) << "nor does it forget all the time";
 }
 
-TEST_F(InstancePlanTest, RefusesATensorThatNoMemoryHoldsAndGoesOn) {
+TEST_F(RunPlansTest, RefusesATensorThatNoMemoryHoldsAndGoesOn) {
   // x has no bytes; padded it would be 4 * 2^40 of them.
   InputSpec x = MakeInput("x", DataType::kFp32, {-1, -1, -1});
   x.pad_group = 0;
@@ -155,7 +158,7 @@ TEST_F(InstancePlanTest, RefusesATensorThatNoMemoryHoldsAndGoesOn) {
   EXPECT_TRUE(sink_.Of(good).status.ok());
 }
 
-TEST_F(InstancePlanTest, RefusesAnOutputThatNoMemoryHoldsAndGoesOn) {
+TEST_F(RunPlansTest, RefusesAnOutputThatNoMemoryHoldsAndGoesOn) {
   // y = outer(x, x) of an x without elements but with a long side.
   OutputSpec y = MakeOutput("y", DataType::kFp32, {-1, -1, -1});
   y.sources = {{}, {0, 2}, {0, 2}};
@@ -169,7 +172,7 @@ TEST_F(InstancePlanTest, RefusesAnOutputThatNoMemoryHoldsAndGoesOn) {
   EXPECT_TRUE(sink_.Of(good).status.ok());
 }
 
-TEST_F(InstancePlanTest, TakesTensorsWithoutElements) {
+TEST_F(RunPlansTest, TakesTensorsWithoutElements) {
   Make(CopySpec());
   const Call* call = Begin(Ones(3, 0));
   EXPECT_EQ(instance_->plan().inputs[0].bytes, 0u);
