@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from maas_server import _core
-from maas_server.errors import MaasError
+from maas_server.errors import MaasError, error_text
 from maas_server.models.host import Counters
 from maas_server.models.plan import InputPlan, VersionPlan
 from maas_server.models.runner import NUMPY_DTYPES, RunBatch, Runner
@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 # A model that fails on every run must not fill the disk with its traceback.
 _SECONDS_BETWEEN_FAILURE_LOGS = 10.0
+# What a run may fail with: the rest of gRPC's codes are about callers and stored data.
+_CODES = range(1, 15)
 
 
 class CoreDeployment:
@@ -53,8 +55,7 @@ class CoreDeployment:
         )
         for point in plan.curve:
             self.core.record_run(point.rows, int(point.seconds * 1e9))
-        name = f"{plan.model}:{plan.version}"
-        self._lanes = [_Lane(self.core, runner, f"{name}#{n}") for n in range(plan.instances)]
+        self._lanes = [_Lane(self.core, plan, runner, number) for number in range(plan.instances)]
 
     def start(self) -> None:
         """Start the runner threads."""
@@ -77,8 +78,9 @@ class CoreDeployment:
 class _Lane(threading.Thread):
     """The thread of one instance: takes a batch from the core, runs it, gives the outputs back, for ever."""
 
-    def __init__(self, version: _core.Version, runner: Runner, name: str) -> None:
-        super().__init__(name=name, daemon=True)
+    def __init__(self, version: _core.Version, plan: VersionPlan, runner: Runner, number: int) -> None:
+        super().__init__(name=f"maas-run-{plan.model}:{plan.version}#{number}", daemon=True)
+        self._log = log.bind(model=plan.model, version=plan.version, instance=number)
         self._instance = _core.Instance(version)
         self._runner = runner
         self._batches: dict[int, RunBatch] = {}
@@ -92,7 +94,8 @@ class _Lane(threading.Thread):
                 batch = batches.get(key) or self._batch(key)
                 outputs = run(batch)
                 key = instance.finish(None if outputs is batch.outputs else list(outputs))
-            except Exception as error:
+            # SystemExit and its like as well: without this thread what waits would wait for ever.
+            except BaseException as error:
                 key = self._fail(error)
         self._forget(list(batches))
 
@@ -111,12 +114,12 @@ class _Lane(threading.Thread):
             self._batches.pop(key, None)
         self._runner.forget(keys)
 
-    def _fail(self, error: Exception) -> int | None:
+    def _fail(self, error: BaseException) -> int | None:
         now = time.monotonic()
         if now - self._logged_failure >= _SECONDS_BETWEEN_FAILURE_LOGS:
             self._logged_failure = now
-            log.warning("run_failed", lane=self.name, error=str(error), kind=type(error).__name__)
-        if isinstance(error, MaasError):
+            self._log.warning("run_failed", reason=error_text(error), kind=type(error).__name__)
+        if isinstance(error, MaasError) and error.code.value[0] in _CODES:
             return self._instance.fail(error.code.value[0], error.reason, error.message)
         # The text of an unknown error may hold what the caller must not see; the log has it.
         return self._instance.fail(

@@ -77,11 +77,11 @@ class Engine:
 
     def submit_stream(
         self, raw: bytes, seconds: float | None, stream: AnswerStream, group: int
-    ) -> tuple[int, int, bytes]:
+    ) -> tuple[int, list[bytes]]:
         """Submit one serialized PredictStreamRequest; the answers go to `stream`.
 
-        Returns how many requests were accepted, how many refused, and the answers to those refused as
-        PredictStreamResponse bytes.
+        Returns how many requests were accepted, and the answers to those refused: PredictStreamResponse bytes to
+        send, one after the other.
 
         Raises:
             CoreError: the message does not decode.

@@ -22,6 +22,9 @@ from typing import ClassVar
 
 import grpc
 
+# Status and details go out as headers, where gRPC has room for 8 KiB.
+_MAX_MESSAGE = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -45,7 +48,11 @@ class MaasError(Exception):
         violations: Sequence[Violation] = (),
         retry_after: float | None = None,
     ) -> None:
-        """`reason` is google.rpc.ErrorInfo's (UPPER_SNAKE_CASE); `retry_after` is in seconds."""
+        """`reason` is google.rpc.ErrorInfo's (UPPER_SNAKE_CASE); `retry_after` is in seconds.
+
+        What the wire could not carry of `message` is escaped, and what headers have no room for cut.
+        """
+        message = _sendable(message)
         super().__init__(message)
         self.message = message
         self.reason = reason or self.default_reason
@@ -147,3 +154,17 @@ _BY_CODE: dict[grpc.StatusCode, type[MaasError]] = {
 def error_class(code: grpc.StatusCode) -> type[MaasError]:
     """Return the class that stands for `code`; MaasError for a code that nothing here stands for."""
     return _BY_CODE.get(code, MaasError)
+
+
+def error_text(error: BaseException) -> str:
+    """Return the text of an error, whoever raised it; one that has no text is named by its class."""
+    try:
+        return _sendable(str(error)) or type(error).__name__
+    # Errors of other packages come here, and theirs is the code that makes the text.
+    except Exception:
+        return type(error).__name__
+
+
+def _sendable(text: str) -> str:
+    text = text.encode(errors="backslashreplace").decode()
+    return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 3] + "..."

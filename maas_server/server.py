@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +18,7 @@ import uvloop
 
 from maas_server import __version__, _core
 from maas_server.engine import Engine
+from maas_server.errors import MaasError
 from maas_server.models.cpus import available_cpus
 from maas_server.models.lifecycle import State
 from maas_server.models.loader import Defaults
@@ -31,6 +35,9 @@ SERVICES = (predict_service.SERVICE, model_service.SERVICE)
 _EXIT_ON_SECOND_SIGNAL = 130
 # After the grace nobody waits for what still runs.
 _LAST_RUNS_SECONDS = 5.0
+# All threads that this package starts are called so; when all is done they need some moments to end.
+_THREAD_PREFIX = "maas-"
+_LAST_THREADS_SECONDS = 1.0
 # glibc's <malloc.h>; no Python package names it.
 _M_ARENA_MAX = -8
 _MALLOC_ARENAS = 2
@@ -44,7 +51,13 @@ def run(settings: Settings) -> int:
     """
     _set_scheduling(settings)
     _limit_malloc_arenas()
-    return uvloop.run(_serve(settings))
+    status = uvloop.run(_serve(settings))
+    if left := _threads_left():
+        # The interpreter would wait for some of them, and pull the others out from under C++ code that is running.
+        log.warning("stopped_with_threads", threads=left)
+        logging.shutdown()
+        os._exit(status)
+    return status
 
 
 async def _serve(settings: Settings) -> int:
@@ -72,6 +85,7 @@ class Server:
             ),
         )
         self._port = 0
+        self._status = 0
         self.listening = asyncio.Event()
         self._told_to_stop = asyncio.Event()
         self._stopping = asyncio.Event()  # The drain's delay is over: what would go on for ever ends now.
@@ -98,12 +112,24 @@ class Server:
     async def run(self) -> int:
         """Start, serve until told to stop, drain; return the exit status."""
         with self._signals():
-            await self._start()
+            try:
+                await self._start()
+            except MaasError:
+                await self._server.stop(None)
+                raise
             follower = asyncio.create_task(self._follow_models())
+            follower.add_done_callback(self._on_follower_done)
             await self._told_to_stop.wait()
             await self._drain()
             follower.cancel()
-        return 0
+        return self._status
+
+    def _on_follower_done(self, follower: asyncio.Task[None]) -> None:
+        # Health that follows the models no more would lie sooner or later; rather end, in order, and be restarted.
+        if not follower.cancelled() and (error := follower.exception()) is not None:
+            log.error("health_lost", exc_info=error)
+            self._status = 1
+            self.stop()
 
     async def _start(self) -> None:
         settings = self._settings
@@ -115,7 +141,7 @@ class Server:
             "listening",
             host=settings.host,
             grpc_port=self._port,
-            version=__version__,
+            server_version=__version__,
             path=str(settings.path),
             simd=_core.simd(),
             pid=os.getpid(),
@@ -182,6 +208,15 @@ class Server:
                 loop.remove_signal_handler(number)
 
 
+def _threads_left() -> list[str]:
+    """Return the names of our threads that do not end: a load, a run or a look at the disk that never returned."""
+    deadline = time.monotonic() + _LAST_THREADS_SECONDS
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(_THREAD_PREFIX)]
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return sorted(thread.name for thread in threads if thread.is_alive())
+
+
 def _set_scheduling(settings: Settings) -> None:
     if settings.scheduling != "batch" or sys.platform != "linux":
         return
@@ -190,7 +225,7 @@ def _set_scheduling(settings: Settings) -> None:
         # so without preempting, which saves a quarter of the CPU of an RPC.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except OSError as error:
-        log.warning("scheduling_unchanged", error=str(error))
+        log.warning("scheduling_unchanged", reason=str(error))
 
 
 def _limit_malloc_arenas() -> None:

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from maas_server.errors import ConfigError, Violation
+from maas_server.errors import ConfigError, Violation, error_text
 
 ENV_PREFIX = "MAAS_"
 CONFIG_VARIABLE = "MAAS_CONFIG"
@@ -87,10 +87,14 @@ class Settings(BaseSettings):
         "Models", 1.0, "How long a version's files must stay as they are before it is taken for complete."
     )
     max_batch_size: int = _setting(
-        "Models", 0, "Most rows of one run, where a model's own configuration says none. 0: measured at load.", ge=0
+        "Models",
+        0,
+        "Most rows of one run, where a model's own configuration says none. 0: measured at load.",
+        ge=0,
+        le=65536,
     )
     max_queue_rows: int = _setting(
-        "Models", 4096, "Most rows waiting per version, where a model's own configuration says none.", ge=1
+        "Models", 4096, "Most rows waiting per version, where a model's own configuration says none.", ge=1, le=1 << 24
     )
 
     host: str = _setting("Network", "127.0.0.1", "Address to listen on; 0.0.0.0 or :: for all.", min_length=1)
@@ -122,7 +126,7 @@ class Settings(BaseSettings):
     grace: Duration = _duration("Shutdown", 30.0, "How long accepted requests may take after that.")
 
     threads: int = _setting(
-        "Execution", 0, "CPU threads for running models. 0: as many as this process has CPUs.", ge=0, le=4096
+        "Execution", 0, "CPU threads for running models. 0: as many as this process has CPUs.", ge=0, le=1024
     )
     scheduling: Literal["batch", "normal"] = _setting(
         "Execution",
@@ -172,8 +176,9 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+    # PyYAML raises what its constructors stumble over, not only its own errors.
+    except Exception as error:
+        raise ConfigError(f"{path} cannot be read: {error_text(error)}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):

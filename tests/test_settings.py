@@ -84,7 +84,7 @@ def test_a_key_like_no_other_is_just_unknown(tmp_path: Path) -> None:
     assert caught.value.violations == (Violation("zzzzzzzz", "no such setting"),)
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "just text", "a: [", "\x00"])
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just text", "a: [", "\x00", "a: 2024-02-31", "a: !!bool x"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"maas\.yaml"):
         load_settings({}, write(tmp_path / "maas.yaml", text))
@@ -123,6 +123,9 @@ def test_wrong_values_name_their_source_and_what_came(tmp_path: Path, monkeypatc
         ({"max_message_bytes": 0}, "--max-message-bytes"),
         ({"max_message_bytes": "3GiB"}, "--max-message-bytes"),
         ({"grpc_port": "http"}, "--grpc-port"),
+        ({"max_batch_size": 65537}, "--max-batch-size"),
+        ({"max_queue_rows": (1 << 24) + 1}, "--max-queue-rows"),
+        ({"threads": 1025}, "--threads"),
         ({"host": ""}, "--host"),
         ({"log_level": "loud"}, "--log-level"),
     ],

@@ -71,8 +71,8 @@ void AsyncioSink::FreeCall(Call* call) {
 }
 
 void AsyncioSink::Reserve(std::span<Buffer> buffers) {
-  py::gil_scoped_acquire
-      gil;  // Held already when a runner finishes; a split request's last slice comes without.
+  // Held already when a runner finishes; a split request's last slice comes without.
+  const py::gil_scoped_acquire gil;
   for (Buffer& buffer : buffers) {
     PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(buffer.size));
     if (bytes == nullptr) {
@@ -116,6 +116,7 @@ py::tuple AsyncioSink::SubmitStream(Engine* engine, const py::bytes& raw, int64_
     Raise(status);
   int64_t accepted = 0;
   std::string errors;
+  py::list chunks;
   for (const auto& request : requests) {
     Call* call = NewCall(raw.ptr(), stream.ptr(), true);
     const Status status = engine->Submit(request, deadline_ns, {this, call, group}, &call->entry);
@@ -125,8 +126,13 @@ py::tuple AsyncioSink::SubmitStream(Engine* engine, const py::bytes& raw, int64_
       FreeCall(call);
       errors += EncodeStreamError(PeekRequestId(request), status);
     }
+    if (errors.size() >= kMaxSharedBytes) {
+      chunks.append(py::bytes(errors));
+      errors.clear();
+    }
   }
-  return py::make_tuple(accepted, static_cast<int64_t>(requests.size()) - accepted, py::bytes(errors));
+  if (!errors.empty()) chunks.append(py::bytes(errors));
+  return py::make_tuple(accepted, chunks);
 }
 
 void AsyncioSink::Cancel(Engine* engine, uint64_t ticket) {

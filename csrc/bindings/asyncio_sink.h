@@ -36,9 +36,9 @@ class AsyncioSink final : public CompletionSink {
   // Submits one request; its answer goes to `future`. Returns a ticket for Cancel(). Raises CoreError.
   uint64_t Submit(Engine* engine, const pybind11::bytes& raw, int64_t deadline_ns,
                   const pybind11::object& future);
-  // Submits the requests of one PredictStreamRequest. Returns (accepted, refused, errors): `errors` are
-  // encoded answers to the requests that were refused. Raises CoreError when the message itself does not
-  // decode.
+  // Submits the requests of one PredictStreamRequest. Returns (accepted, errors): `errors` are chunks of
+  // encoded answers to the requests that were refused, about kMaxSharedBytes each. Raises CoreError when the
+  // message itself does not decode.
   pybind11::tuple SubmitStream(Engine* engine, const pybind11::bytes& raw, int64_t deadline_ns,
                                const pybind11::object& stream, uint64_t group);
   // A ticket whose call is over is ignored.

@@ -61,8 +61,7 @@ void BindCore(py::module_& m) {
       .def("submit", &Core::Submit, py::arg("raw"), py::arg("deadline_ns"), py::arg("future"),
            "Accept a PredictRequest; returns a ticket. Raises CoreError.")
       .def("submit_stream", &Core::SubmitStream, py::arg("raw"), py::arg("deadline_ns"), py::arg("stream"),
-           py::arg("group"),
-           "Accept a PredictStreamRequest; returns (accepted, refused, answers to those refused).")
+           py::arg("group"), "Accept a PredictStreamRequest; returns (accepted, answers to those refused).")
       .def("cancel", &Core::Cancel, py::arg("ticket"), "The caller went away.")
       .def("cancel_stream", &Core::CancelStream, py::arg("stream"),
            "Its caller went away, with all that is under way.")

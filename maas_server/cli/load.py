@@ -20,7 +20,6 @@ from maas_server.client._tensors import dtype_of
 from maas_server.errors import MaasError
 
 Send = Callable[[], Awaitable[Prediction]]
-Progress = Callable[["Record"], None]
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _WORDS = ("a", "serving", "of", "small strings", "in many lengths, so that no two rows weigh the same")

@@ -92,4 +92,5 @@ def _batching_text(batching: model_pb2.Batching) -> str:
         return f"batching off: {batching.reason}; {limits}"
     padding = f", padded to {list(batching.pad_buckets)}" if batching.pad_buckets else ""
     delay = f", waits up to {batching.max_queue_delay_us} µs" if batching.max_queue_delay_us else ""
-    return f"batches of up to {batching.max_batch_size} rows{delay}{padding}; {limits}"
+    but = f"; {batching.reason}" if batching.reason else ""
+    return f"batches of up to {batching.max_batch_size} rows{delay}{padding}{but}; {limits}"

@@ -24,6 +24,7 @@ S = TypeVar("S")
 
 MAX_REQUESTS = 64
 MAX_BYTES = 1 << 20
+_MAX_ID_BYTES = 256
 
 
 @dataclass(slots=True)
@@ -88,8 +89,7 @@ class StreamState(Generic[S]):
             self._queue.popleft()
             entry.sent = True
             remaining = None if entry.deadline is None else entry.deadline - now
-            tail = encode_address(f"{entry.number}:{entry.call.request_id}", remaining)
-            requests.append((entry.call.body, tail))
+            requests.append((entry.call.body, encode_address(_wire_id(entry), remaining)))
         return join_requests(requests) if requests else None
 
     def answer(self, data: bytes, now: float) -> list[tuple[S, Prediction | MaasError]]:
@@ -172,6 +172,11 @@ class StreamState(Generic[S]):
         entry.sent, entry.resume_at = False, now + pause
         self._paused = True
         return True
+
+
+def _wire_id(entry: _Entry[S]) -> str:
+    # Cut to what servers take: of a refused id nothing comes back, and the call would wait for ever.
+    return f"{entry.number}:{entry.call.request_id}".encode()[:_MAX_ID_BYTES].decode(errors="ignore")
 
 
 def _number(request_id: str) -> int:

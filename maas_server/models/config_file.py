@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from maas_server.errors import ConfigError, Violation
+from maas_server.errors import ConfigError, Violation, error_text
 from maas_server.models.config import ModelConfig, known_keys
 
 MAX_CONFIG_BYTES = 256 << 10
@@ -70,10 +70,11 @@ def parse_config(data: bytes, where: str) -> ModelConfig:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ConfigError(f"{where}{line}: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{where}: not usable YAML: {str(error).splitlines()[0] if str(error) else 'nested too deep'}"
-        ) from error
+    # PyYAML lets anything through that its constructors stumble over: KeyError for `!!bool x`, AttributeError for
+    # `!!timestamp x`, ValueError for a 31st of February, RecursionError.
+    except Exception as error:
+        problem = error_text(error).splitlines()[0]
+        raise ConfigError(f"{where}: not usable YAML: {type(error).__name__}: {problem}") from error
     if document is None:
         document = {}
     if not isinstance(document, dict):

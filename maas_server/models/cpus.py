@@ -15,7 +15,7 @@ def available_cpus(*, root: Path = Path("/"), affinity: int | None = None) -> in
     if affinity is None:
         affinity = len(os.sched_getaffinity(0))
     quotas = [*_quotas_v2(root), *_quotas_v1(root)]
-    return max(1, min(affinity, math.ceil(min(quotas, default=math.inf)) if quotas else affinity))
+    return max(1, min([affinity, *map(math.ceil, quotas)]))
 
 
 def _quotas_v2(root: Path) -> list[float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from maas_server.errors import LoadError
+from maas_server.errors import LoadError, error_text
 from maas_server.models.config import ModelConfig
 from maas_server.models.inspect import Inspection, inspect
 from maas_server.models.measure import MAX_INFERRED_BATCH, choose_batch_size, measure_curve
@@ -85,23 +85,24 @@ def load_version(
     config = (defaults or Defaults()).apply(config)
     runner = (find_runner or make_runner)(config.runner)
     options = RunnerOptions(config.threads or 1, config.runner_options)
-    memory = PeakMemory()
     try:
         digest = digest_files(source.files)
         runner.load(source.path, options)
         memory = PeakMemory()
         signature, plan = _plan(source, config, runner, memory)
         description = runner.describe()
+        if not isinstance(description, str):
+            raise LoadError(f"the runner describes itself as {type(description).__name__}, expected str")
         if fingerprint_of(source.files) != source.fingerprint:
             raise LoadError("its files changed while it was loaded")
     except LoadError:
-        runner.close()
+        close_runner(runner, source)
         raise
-    # A runner of another package, or a file that no one thought of, may raise anything; it must not end the server.
-    except Exception as error:
-        runner.close()
+    # A runner of another package may raise anything, SystemExit too; it must not end the server.
+    except BaseException as error:
+        close_runner(runner, source)
         log.warning("load_raised", model=source.model, version=source.version, exc_info=True)
-        raise LoadError(f"{type(error).__name__}: {error}") from error
+        raise LoadError(f"{type(error).__name__}: {error_text(error)}") from error
     return LoadedVersion(runner, signature, plan, digest, description)
 
 
@@ -118,11 +119,21 @@ def make_runner(name: str) -> Runner:
         if entry.name == name:
             try:
                 runner: Runner = entry.load()()
-            except Exception as error:
-                raise LoadError(f"runner {name!r} ({entry.value}) cannot be made: {error}") from error
+            except BaseException as error:
+                raise LoadError(
+                    f"runner {name!r} ({entry.value}) cannot be made: {type(error).__name__}: {error_text(error)}"
+                ) from error
             return runner
     known = ", ".join(sorted({"onnx", *(entry.name for entry in found)}))
     raise LoadError(f"runner: {name!r} is not registered; known are {known}")
+
+
+def close_runner(runner: Runner, source: VersionSource) -> None:
+    """Close a runner; one that raises has only that logged, for there is nothing more to be done with it."""
+    try:
+        runner.close()
+    except BaseException:
+        log.warning("close_raised", model=source.model, version=source.version, exc_info=True)
 
 
 def digest_files(files: Sequence[tuple[str, Path]]) -> str:
@@ -159,20 +170,21 @@ def _plan(
     if not reason and found.recipe is not None:
         check = check_rows(runner, found.recipe, found.outputs, size, budget=CHECK_SECONDS)
         difference, reason = check.difference, check.reason
-    if reason:
-        found = replace(found, reason=reason) if not found.reason else found
+    if reason and not found.reason:
+        found = replace(found, reason=reason)
     note = reason
     if found.recipe is not None:
         for index in range(len(groups)):
             check = check_padding(runner, found.recipe, found.outputs, groups, index)
             difference = max(difference, check.difference)
             if check.reason:
-                groups, note = (), f"padding is off: {check.reason}"
+                groups, note = (), "; ".join(filter(None, (reason, f"padding is off: {check.reason}")))
                 break
     if batching.enabled is True and reason:
         raise LoadError(f"batching.enabled is true, but {reason}")
     if not reason and batching.enabled is False:
-        reason = note = "turned off by the configuration"
+        reason = "turned off by the configuration"
+        note = "; ".join(filter(None, (reason, note)))
     signature = _with_optional(signature, groups)
     plan = VersionPlan(
         model=source.model,

@@ -63,7 +63,7 @@ class VersionPlan:
     """Per group: the lengths to round up to, ascending."""
     batching: bool = True
     batching_reason: str = ""
-    """Why batching is off, when it is."""
+    """Why batching is off, or why padding is, when they are."""
     max_batch_size: int = 1
     max_request_rows: int = 1024
     max_queue_rows: int = 4096

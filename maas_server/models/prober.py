@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from maas_server.errors import error_text
 from maas_server.models.config import WarmupInput
 from maas_server.models.runner import Array, RunBatch, Runner
 from maas_server.models.samples import LEVELS, Layout, make_inputs
@@ -47,7 +48,7 @@ def run(runner: Runner, inputs: Sequence[Array], outputs: int) -> list[Array]:
         return list(runner.run(RunBatch(0, tuple(inputs), (None,) * outputs)))
     # A runner may raise anything; here every failure means the same: these inputs do not do.
     except Exception as error:
-        raise RunFailed(str(error)) from error
+        raise RunFailed(error_text(error)) from error
 
 
 def find_recipe(runner: Runner, layout: Layout, hints: Mapping[str, WarmupInput]) -> Recipe:

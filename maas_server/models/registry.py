@@ -49,7 +49,6 @@ class Registry:
         control: Control = "poll",
         poll_interval: float = 1.0,
         defaults: Defaults | None = None,
-        default_threads: int = 1,
         find_runner: Callable[[str], Runner] | None = None,
     ) -> None:
         """`poll_interval` in seconds; 0: scan only when asked to by `scan` (and by loads of unknown versions)."""
@@ -64,7 +63,7 @@ class Registry:
         self._polling: asyncio.Task[None] | None = None
         self._host = host
         self._changes = Changes()
-        self._keeper = Keeper(host, self._changes, defaults or Defaults(threads=default_threads), find_runner)
+        self._keeper = Keeper(host, self._changes, defaults or Defaults(), find_runner)
         self._scan_lock = asyncio.Lock()
         self._scans = ThreadPoolExecutor(1, "maas-scan")
 
@@ -118,6 +117,7 @@ class Registry:
 
         Raises:
             NotFound: the named model or version is not known.
+            InvalidRequest: a version without a model.
         """
         if not model:
             if version:
@@ -141,6 +141,8 @@ class Registry:
         Raises:
             NotFound: no such model or version in the repository, also after looking again.
             LoadError: it did not load; the message says why.
+            NotAvailable: its files are missing or still changing.
+            ConfigError: the repository cannot be read.
         """
         state = await self._find_on_disk(model, version)
         if state.source.error:
@@ -223,8 +225,13 @@ class Registry:
             # A share that is away for a while must not end the polling; what is loaded goes on serving.
             except (MaasError, OSError) as error:
                 if str(error) != failing:
-                    log.warning("scan_failed", error=str(error))
+                    log.warning("scan_failed", reason=str(error))
                 failing = str(error)
+            # Nor must our own mistakes, which would leave a server that never again looks at the repository.
+            except Exception as error:
+                if repr(error) != failing:
+                    log.error("scan_raised", exc_info=True)
+                failing = repr(error)
 
     def _begin(self) -> None:
         """What was found by now is what the start waits for."""

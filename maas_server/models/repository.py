@@ -5,7 +5,7 @@
     PATH/digits/3/model.onnx               a repository, with an optional PATH/digits/maas.yaml
 
 Symbolic links are followed, as mounted volumes are full of them: whoever can write the repository is trusted with
-what it points at. Names that start with a dot or end in .tmp, .part or .partial are left alone.
+what it points at. Names that start with a dot or an underscore, or end in .tmp, .part, .partial or ~, are left alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """grpc.health.v1, told what serves.
 
 Names: "" (ready to take requests), "liveness", "startup", each of our services, `<model>` and `<model>/<version>`.
-One bad model among many does not make "" NOT_SERVING.
+One bad model among many does not make "" NOT_SERVING, and a model that is called like one of the fixed names has none
+of its own: a broken model `liveness` must not get the process killed.
 """
 
 from __future__ import annotations
@@ -65,12 +66,14 @@ class Health:
 
     async def set_models(self, serving: Mapping[str, bool]) -> None:
         """Replace what is said of `<model>` and `<model>/<version>`: whether each serves."""
+        fixed = {READY, LIVENESS, STARTUP, *self._services}
+        serving = {name: serves for name, serves in serving.items() if name not in fixed}
         for name in self._models.keys() - serving.keys():
             await self.servicer.set(name, _UNKNOWN)
         for name, serves in serving.items():
             if self._models.get(name) != serves:
                 await self.servicer.set(name, _SERVING if serves and not self._draining else _NOT_SERVING)
-        self._models = dict(serving)
+        self._models = serving
 
     async def drain(self) -> None:
         """Everything but liveness is NOT_SERVING from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, NoReturn
 
 import grpc
@@ -17,6 +18,10 @@ SERVICE = "maas.v1.PredictService"
 # A stream with so many requests under way is not read further until some are answered: a caller who sends faster than
 # the model runs is held back by flow control instead of filling our memory.
 MAX_STREAM_PENDING = 4096
+# The same for answers that the caller does not read.
+MAX_STREAM_UNSENT_BYTES = 8 << 20
+# Answers that are ready together leave as one message of about this size, far below what callers take by default.
+_JOINED_BYTES = 1 << 20
 
 
 def predict_handler(engine: Engine, stopping: asyncio.Event) -> grpc.GenericRpcHandler:
@@ -57,16 +62,30 @@ class _Stream:
         self._context = context
         self._group = engine.new_group()
         self._pending = 0
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
+        self._unsent = 0  # Bytes in the chunks and in the message that is being written.
         self._changed = asyncio.Event()  # Something for the writer: chunks, the end of reading, or an error.
-        self._room = asyncio.Event()  # Something for the reader: fewer pending.
+        self._room = asyncio.Event()  # Something for the reader: fewer pending, or unsent.
 
     def on_answers(self, answers: int, chunks: list[bytes]) -> None:
         """Called by the engine on the loop."""
         self._pending -= answers
-        self._chunks += chunks
-        self._changed.set()
         self._room.set()
+        self._enqueue(chunks)
+
+    def _enqueue(self, chunks: list[bytes]) -> None:
+        self._chunks += chunks
+        self._unsent += sum(map(len, chunks))
+        self._changed.set()
+
+    def _next_message(self) -> bytes:
+        # Messages are repeated fields only, so several joined are one.
+        chunks = [self._chunks.popleft()]
+        size = len(chunks[0])
+        while self._chunks and size + len(self._chunks[0]) <= _JOINED_BYTES:
+            chunks.append(self._chunks.popleft())
+            size += len(chunks[-1])
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def serve(self, stopping: asyncio.Event) -> None:
         """Answer until the caller is done, or the server stops.
@@ -81,9 +100,10 @@ class _Stream:
         try:
             while not reader.done() or self._pending or self._chunks:
                 if self._chunks:
-                    # Messages are repeated fields only, so several joined are one; the list is what came meanwhile.
-                    chunks, self._chunks = self._chunks, []
-                    await self._context.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+                    message = self._next_message()
+                    await self._context.write(message)
+                    self._unsent -= len(message)
+                    self._room.set()
                     continue
                 if stop.done() and not reader.done():
                     reader.cancel()
@@ -102,11 +122,10 @@ class _Stream:
 
     async def _read(self) -> None:
         while (raw := await self._context.read()) is not grpc.aio.EOF:
-            accepted, _, errors = self._engine.submit_stream(raw, self._context.time_remaining(), self, self._group)
+            accepted, errors = self._engine.submit_stream(raw, self._context.time_remaining(), self, self._group)
             self._pending += accepted
             if errors:
-                self._chunks.append(errors)
-                self._changed.set()
-            while self._pending >= MAX_STREAM_PENDING:
+                self._enqueue(errors)
+            while self._pending >= MAX_STREAM_PENDING or self._unsent >= MAX_STREAM_UNSENT_BYTES:
                 self._room.clear()
                 await self._room.wait()

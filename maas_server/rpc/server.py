@@ -17,7 +17,8 @@ from maas_server.settings import Settings
 
 # Reflection finds descriptors in the default pool, where importing them puts them; nothing else here needs them.
 _DESCRIBED = (model_pb2.DESCRIPTOR, predict_pb2.DESCRIPTOR)
-_UNLIMITED_AGE_MS = 2**31 - 1
+# The largest that grpc takes; as an age it means "for ever".
+_MOST_MS = 2**31 - 1
 
 
 def server_options(settings: Settings) -> list[tuple[str, Any]]:
@@ -26,7 +27,7 @@ def server_options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Clients find out by pings that a host is gone; the default lets them ping once in five minutes only.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", int(settings.keepalive_min_ping_interval * 1000)),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _milliseconds(settings.keepalive_min_ping_interval)),
         ("grpc.keepalive_permit_without_calls", 1),
         # Without it two servers on one port would share the load without anybody having asked for it.
         ("grpc.so_reuseport", 0),
@@ -34,12 +35,16 @@ def server_options(settings: Settings) -> list[tuple[str, Any]]:
     if settings.max_connection_age > 0:
         options += [
             # grpc spreads it by 10 % each way, so that clients do not come back all at once.
-            ("grpc.max_connection_age_ms", min(int(settings.max_connection_age * 1000), _UNLIMITED_AGE_MS)),
-            ("grpc.max_connection_age_grace_ms", min(int(settings.max_connection_age_grace * 1000), _UNLIMITED_AGE_MS)),
+            ("grpc.max_connection_age_ms", _milliseconds(settings.max_connection_age)),
+            ("grpc.max_connection_age_grace_ms", _milliseconds(settings.max_connection_age_grace)),
         ]
     if settings.max_concurrent_streams > 0:
         options.append(("grpc.max_concurrent_streams", settings.max_concurrent_streams))
     return options
+
+
+def _milliseconds(seconds: float) -> int:
+    return min(int(seconds * 1000), _MOST_MS)
 
 
 def build_server(

@@ -12,6 +12,9 @@ from tests.client.fake_server import FakeServer
 
 Maas = Callable[..., Result]
 
+# For child processes: a shell that starts the tests in the background has SIGINT ignored, and children inherit that.
+INTERRUPTIBLE = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+
 
 @pytest.fixture
 def server() -> Iterator[FakeServer]:

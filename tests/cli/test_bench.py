@@ -23,7 +23,7 @@ from maas_server._stubs.maas.v1 import model_pb2, tensor_pb2
 from maas_server.cli.load import LoadPlan, Record, drive, quantiles, random_inputs
 from maas_server.client import BFloat16, Prediction, Receipt
 from maas_server.errors import Overloaded
-from tests.cli.conftest import Maas
+from tests.cli.conftest import INTERRUPTIBLE, Maas
 from tests.client.fake_server import FakeServer, error_status
 
 ANSWER = Prediction("m", 1, "", {}, {}, Receipt(0.002, 0.001, 8, 1))
@@ -160,7 +160,7 @@ def test_bench_prints_a_readable_summary(maas: Maas) -> None:
 
 
 def test_bench_shows_a_bar_on_a_terminal_and_its_figures_when_interrupted(server: FakeServer) -> None:
-    script = "from maas_server.cli import main\nmain()"
+    script = f"{INTERRUPTIBLE}\nfrom maas_server.cli import main\nmain()"
     command = [sys.executable, "-c", script, "bench", "digits", "--duration", "600", "--warmup", "0"]
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))

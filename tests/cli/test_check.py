@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from click.testing import CliRunner
 
 from maas_server.cli import main
 from tests.logging_state import restored_logging
-
-pytest.importorskip("onnxruntime")
-onnx = pytest.importorskip("onnx")
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +29,7 @@ def check(*args: str) -> Any:
 def repository(tmp_path: Path) -> Path:
     """A repository with one good model."""
     helper = onnx.helper
-    rows = ["batch", 2]
+    rows: list[str | int | None] = ["batch", 2]
     graph = helper.make_graph(
         [helper.make_node("Neg", ["x"], ["y"])],
         "g",

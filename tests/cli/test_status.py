@@ -10,7 +10,7 @@ import pytest
 
 from maas_server._stubs.maas.v1 import model_pb2
 from maas_server.cli.tables import overview, table
-from tests.cli.conftest import Maas
+from tests.cli.conftest import INTERRUPTIBLE, Maas
 from tests.client.fake_server import WAIT_SECONDS, FakeServer
 
 
@@ -27,6 +27,13 @@ def test_one_model_is_shown_with_signature_batching_and_curve(maas: Maas) -> Non
     assert "output scores  FP32 [?, 2]" in output
     assert "batches of up to 32 rows; 1 instance, queue of 4096 rows" in output
     assert "T(8) = 2.000 ms, 250.0 µs a row, S(8) = 3.0 MB" in output
+
+
+def test_padding_that_is_off_says_why(maas: Maas, server: FakeServer) -> None:
+    server.models["digits"].versions[0].batching.reason = "padding is off: it changes the answer"
+    assert (
+        "batches of up to 32 rows; padding is off: it changes the answer; 1 instance" in maas("status", "digits").output
+    )
 
 
 def test_json_is_the_message(maas: Maas) -> None:
@@ -53,7 +60,7 @@ def test_no_server_is_an_error(maas: Maas) -> None:
 
 
 def test_watch_shows_each_change_until_interrupted(server: FakeServer) -> None:
-    script = "from maas_server.cli import main\nmain()"
+    script = f"{INTERRUPTIBLE}\nfrom maas_server.cli import main\nmain()"
     command = [sys.executable, "-c", script, "status", "--watch", "--json", "--address", server.address]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

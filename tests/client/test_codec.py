@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -23,8 +24,6 @@ from maas_server.client._codec import (
 )
 from maas_server.errors import InternalError, InvalidRequest
 from tests.client.fake_server import echo
-
-ml_dtypes = pytest.importorskip("ml_dtypes")
 
 DATATYPES = {
     "?": "BOOL",

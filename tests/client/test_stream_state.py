@@ -72,6 +72,16 @@ def test_a_request_carries_its_number_its_id_and_the_time_it_has_left() -> None:
     assert (second.id, second.timeout_us) == ("2:", 0)
 
 
+@pytest.mark.parametrize("request_id", ["i" * 256, "ü" * 200])
+def test_an_id_that_servers_would_refuse_with_a_number_before_it_is_cut_and_comes_back_whole(request_id: str) -> None:
+    state: StreamState[str] = StreamState()
+    state.add(stream_call(request_id=request_id), "a", now=0.0)
+    (sent,) = requests_in(state.take(0.0))
+    assert len(sent.id.encode()) in (255, 256)
+    ((_, outcome),) = state.answer(response(sent.id), 0.0)
+    assert getattr(outcome, "request_id", None) == request_id
+
+
 def test_answers_are_matched_by_number_in_any_order() -> None:
     state: StreamState[str] = StreamState()
     for name in "abc":

@@ -35,9 +35,10 @@ def test_one_stream_message_holds_good_and_bad_requests(served: Served) -> None:
         message(np.full((2, 1), 3.0), id="also"),
     )
     stream = Stream()
-    accepted, refused, errors = served.core.submit_stream(raw, _core.NEVER, stream, 1)
-    assert (accepted, refused) == (2, 2)
-    at_once = answers([errors])
+    accepted, errors = served.core.submit_stream(raw, _core.NEVER, stream, 1)
+    assert accepted == 2
+    at_once = answers(errors)
+    assert at_once.keys() == {"lost", "bad"}
     assert at_once["lost"].error.code == 5
     assert at_once["bad"].error.code == 3
     served.run_all(double)
@@ -91,9 +92,18 @@ def test_cancelling_a_stream_spares_the_others(served: Served) -> None:
 
 def test_an_expired_stream_request_is_answered_with_its_error(served: Served) -> None:
     raw = requests(message(np.ones((1, 1)), id="late"))
-    accepted, refused, errors = served.core.submit_stream(raw, time.monotonic_ns() - 1, Stream(), 1)
-    assert (accepted, refused) == (0, 1)
-    assert answers([errors])["late"].error.code == 4
+    accepted, errors = served.core.submit_stream(raw, time.monotonic_ns() - 1, Stream(), 1)
+    assert accepted == 0
+    assert answers(errors)["late"].error.code == 4
+
+
+def test_refusals_of_a_large_message_come_in_chunks(served: Served) -> None:
+    raw = requests(*(message(np.ones((1, 1)), model="nobody", id=str(n).rjust(250, "0")) for n in range(4000)))
+    accepted, errors = served.core.submit_stream(raw, _core.NEVER, Stream(), 1)
+    assert accepted == 0
+    assert len(answers(errors)) == 4000
+    assert len(errors) > 1
+    assert max(map(len, errors)) < (1 << 20) + 4096
 
 
 def strings_version() -> _core.Version:

@@ -19,6 +19,15 @@ from tests.integration.steady import SteadyLoad
 
 SLOW_WIDTH, SLOW_REQUESTS = 512, 12
 
+STUCK = """
+import threading
+from maas_server.models.onnx_runner import OnnxRunner
+
+class Stuck(OnnxRunner):
+    def close(self):
+        threading.Event().wait()
+"""
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
@@ -94,3 +103,24 @@ def test_requests_that_outlast_the_grace_fail_and_the_server_ends(serve: Serve, 
 
     assert server.wait(10) is not None
     assert any(isinstance(failure, MaasError) for failure in failures)
+
+
+def test_a_runner_that_never_returns_does_not_keep_the_server(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    information = package / "stuck-1.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: stuck\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[maas_server.runners]\nstuck = stuck:Stuck\n")
+    (package / "stuck.py").write_text(STUCK)
+    monkeypatch.setenv("PYTHONPATH", str(package))
+    repository = tmp_path / "models"
+    graphs.place(repository, "quick", 1, graphs.multiply(1))
+    (repository / "quick" / "maas.yaml").write_text("runner: stuck\n")
+    server = serve(repository, "--drain-delay", "0", "--grace", "0")
+
+    server.signal(signal.SIGTERM)
+
+    assert server.wait(15) == 0
+    assert server.wait_for_event("stopped_with_threads")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import pytest
 
 from maas_server.errors import LoadError
 from maas_server.models.config import ModelConfig
-from maas_server.models.loader import ENTRY_POINT_GROUP, Defaults, digest_files, load_version, make_runner
+from maas_server.models.loader import ENTRY_POINT_GROUP, Defaults, close_runner, digest_files, load_version, make_runner
 from maas_server.models.onnx_runner import OnnxRunner
 from maas_server.models.plan import VersionPlan
-from maas_server.models.runner import RunnerOptions
+from maas_server.models.runner import Array, RunBatch, RunnerOptions, Signature
 from tests.models import onnx_models
 from tests.models.conftest import LoadModel, source_of
 
@@ -248,6 +249,59 @@ def test_a_runner_that_raises_anything_is_closed_and_told(tmp_path: Path) -> Non
     with pytest.raises(LoadError, match="ZeroDivisionError: seven"):
         load_version(source, ModelConfig(), find_runner=lambda _: Broken())
     assert closed == [True]
+
+
+class Exits(OnnxRunner):
+    """Ends the program in the method called `where`, if it may."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self._where = where
+
+    def load(self, path: Path, options: RunnerOptions) -> None:
+        self._exit("load")
+        super().load(path, options)
+
+    def signature(self) -> Signature:
+        self._exit("signature")
+        return super().signature()
+
+    def run(self, batch: RunBatch) -> Sequence[Array]:
+        self._exit("run")
+        return super().run(batch)
+
+    def describe(self) -> str:
+        self._exit("describe")
+        return super().describe()
+
+    def close(self) -> None:
+        raise SystemExit(4)
+
+    def _exit(self, where: str) -> None:
+        if where == self._where:
+            raise SystemExit(3)
+
+
+@pytest.mark.parametrize("where", ["load", "signature", "run", "describe"])
+def test_a_runner_cannot_end_the_program(tmp_path: Path, where: str) -> None:
+    source = source_of(onnx_models.save(onnx_models.linear(), tmp_path / "model.onnx"))
+    with pytest.raises(LoadError, match="SystemExit: 3"):
+        load_version(source, ModelConfig(), find_runner=lambda _: Exits(where))
+
+
+def test_a_runner_that_cannot_be_closed_is_closed_all_the_same(tmp_path: Path) -> None:
+    source = source_of(onnx_models.save(onnx_models.linear(), tmp_path / "model.onnx"))
+    close_runner(Exits("close"), source)
+
+
+def test_a_runner_must_describe_itself_in_words(tmp_path: Path) -> None:
+    class Mute(OnnxRunner):
+        def describe(self) -> str:
+            return None  # type: ignore[return-value]  # That is the point.
+
+    source = source_of(onnx_models.save(onnx_models.linear(), tmp_path / "model.onnx"))
+    with pytest.raises(LoadError, match="expected str"):
+        load_version(source, ModelConfig(), find_runner=lambda _: Mute())
 
 
 def test_packages_register_runners_by_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -422,6 +423,28 @@ async def test_polling_survives_a_repository_that_is_away_for_a_while(tmp_path: 
     await asyncio.sleep(0.1)
     assert stage.states() == {1: AVAILABLE}
     (tmp_path / "away").rename(path)
+    stage.write("m/2")
+    await stage.until(lambda: stage.states().get(2) == AVAILABLE)
+    await registry.stop()
+
+
+async def test_polling_survives_mistakes_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(tmp_path, "poll")
+    stage.write("m/1")
+    repository = Repository(tmp_path, settle=0.02)
+    registry = Registry(repository, stage.host, poll_interval=0.01, find_runner=lambda _: FakeRunner())
+    stage.registry = registry
+    await registry.start()
+    await stage.until(registry.ready)
+    tried = threading.Event()
+
+    def mistake() -> None:
+        tried.set()
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repository, "scan", mistake)
+        assert await asyncio.to_thread(tried.wait, 10)
     stage.write("m/2")
     await stage.until(lambda: stage.states().get(2) == AVAILABLE)
     await registry.stop()

@@ -30,6 +30,16 @@ def _integers() -> onnx.ModelProto:
     )
 
 
+def _broad() -> onnx.ModelProto:
+    """A quarter of the servers' message limit in each row of `y`."""
+    return onnx_models.model(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [onnx_models.value("x", ["batch", 4])],
+        [onnx_models.value("y", ["batch", 1 << 16])],
+        [onnx_models.weights("w", 4, 1 << 16)],
+    )
+
+
 def write_repository(root: Path) -> None:
     """Fill `root` with one model per kind of input that requests can get wrong."""
     models = {
@@ -37,6 +47,7 @@ def write_repository(root: Path) -> None:
         "strings": (onnx_models.strings(), ""),
         "padded": (onnx_models.embedding(masked=True), _PADDED),
         "integers": (_integers(), ""),
+        "broad": (_broad(), "batching: {max_batch_size: 8}"),
     }
     for name, (model, config) in models.items():
         folder = root / name / "1"

@@ -117,6 +117,18 @@ async def test_a_stream_answers_every_request_of_many_messages(server: InProcess
         np.testing.assert_allclose(array(answer.response.outputs[0]), expected, rtol=1e-4, atol=1e-2)
 
 
+async def test_answers_that_fit_a_message_one_by_one_are_not_joined_into_one_over_its_limit(
+    server: InProcessServer,
+) -> None:
+    x = RANDOM.standard_normal((40, 1, 4)).astype(np.float32)
+    requests = [request("broad", tensor("x", row), id=str(n)) for n, row in enumerate(x)]
+    answers = await server.stream(predict_pb2.PredictStreamRequest(requests=requests).SerializeToString())
+    assert sorted(int(answer.id) for answer in answers) == list(range(40))
+    for answer in answers:
+        got = array(answer.response.outputs[0])
+        np.testing.assert_allclose(got, x[int(answer.id)] @ weights(4, 1 << 16), rtol=1e-4, atol=1e-5)
+
+
 async def test_concurrent_calls_get_their_own_answers(server: InProcessServer) -> None:
     async def one(n: int) -> None:
         x = np.full((1 + n % 3, 4), n, np.float32)

@@ -24,6 +24,10 @@ GatherMemory AfterBatch(GatherMemory memory) {
   return memory;
 }
 
+int64_t LastStart(int64_t deadline_ns, int64_t run_ns, double wake_lag_ns) {
+  return deadline_ns - run_ns - kDispatchNs - static_cast<int64_t>(wake_lag_ns);
+}
+
 int64_t GatherWindow(const LoadView& load, const GatherMemory& memory) {
   if (load.concurrency < 2 || memory.skip > 0) return 0;
   const double dispatch = static_cast<double>(kDispatchNs);
@@ -47,14 +51,13 @@ Decision DecideBatch(const BatchOptions& options, const LaneView& lane, const Lo
     return {};
   }
   if (lane.rows >= options.max_batch_rows) return {Action::kRun};
-  // Waiting until a deadline has passed helps nobody; the last moment to start is a run and a dispatch
-  // before.
-  const int64_t delay_until =
-      std::min(lane.oldest_ns + options.max_queue_delay_ns, lane.deadline_ns - load.run_ns - kDispatchNs);
+  // Waiting until a deadline has passed helps nobody.
+  const int64_t last_start = LastStart(lane.deadline_ns, load.run_ns, load.wake_lag_ns);
+  const int64_t delay_until = std::min(lane.oldest_ns + options.max_queue_delay_ns, last_start);
   if (delay_until > now) return {Action::kWait, delay_until, INT64_MAX, false};
   // Whoever was lately under way and is in another lane will not come to this one.
-  if (gather_until > now && lane.queued < load.concurrency) {
-    return {Action::kWait, gather_until, load.concurrency, true};
+  if (std::min(gather_until, last_start) > now && lane.queued < load.concurrency) {
+    return {Action::kWait, std::min(gather_until, last_start), load.concurrency, true};
   }
   return {Action::kRun};
 }

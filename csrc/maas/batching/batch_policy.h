@@ -2,13 +2,14 @@
 //
 // Work-conserving: what is queued runs at once, with two exceptions.
 //   1. The model's configuration sets max_queue_delay: a batch that is not full waits until its oldest
-//      request has waited that long, or until a deadline would be missed.
+//      request has waited that long.
 //   2. Gathering. Waking a runner thread, running and waking the front again costs about kDispatchNs of CPU
 //      per batch, as much as half an RPC. When CPU is scarce, a model is so quick that dispatch dominates,
 //      and other requests are known to be under way, a batch waits up to kGatherNs for them; it ends as soon
 //      as as many are queued as were lately under way at once. A lone client is never made to wait, nor
 //      anyone while there is CPU to spare; and a gathering that catches nobody is not tried again for a
 //      while.
+// Neither waits past LastStart() of the earliest deadline.
 // Threads: pure functions.
 #pragma once
 
@@ -66,9 +67,13 @@ struct Decision {
   Action action = Action::kWait;
   int64_t until_ns = INT64_MAX;  // kWait: look again by then; INT64_MAX: only when woken.
   int64_t wake_requests = 1;     // kWait: a push that makes this many requests wait wakes the instance before
-                                 // that; so does one that fills a batch.
+                                 // that; so does one that fills a batch, and one that must start earlier.
   bool gathering = false;        // kWait: because of exception 2.
 };
+
+// When a batch must start, at the latest, to be answered by `deadline_ns`: a run and a dispatch before, and
+// as much earlier as instances wake late.
+int64_t LastStart(int64_t deadline_ns, int64_t run_ns, double wake_lag_ns);
 
 // How long a batch may be held to gather company. 0: not at all.
 int64_t GatherWindow(const LoadView& load, const GatherMemory& memory);

@@ -33,9 +33,11 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
   if (meter_.WantsCpu(item->accepted_ns) && options_.process_cpu_ns) {
     meter_.OnCpu(item->accepted_ns, options_.process_cpu_ns(), options_.cpus);
   }
-  // An instance that gathers is left asleep until enough wait for it or a batch is full.
-  if (waiters_ > 0 &&
-      (requests_ >= wake_requests_ || lane.rows >= options_.batch.max_batch_rows || item->solo)) {
+  // An instance that waits for company is left asleep until enough wait for it, a batch is full, or a
+  // deadline presses.
+  if (waiters_ == 0) return PushResult::kOk;
+  const bool presses = LastStart(item->deadline_ns, EstimateRun(lane.rows), meter_.WakeLag()) < wake_until_;
+  if (requests_ >= wake_requests_ || lane.rows >= options_.batch.max_batch_rows || item->solo || presses) {
     wake_.Signal();
     signalled_ns_ = item->accepted_ns;
   }
@@ -50,6 +52,7 @@ bool BatchQueue::Pop(std::vector<Slice>* batch, std::vector<std::shared_ptr<Queu
     if (!batch->empty() || !dead->empty()) return true;
     if (closed_ && requests_ == 0) return false;
     wake_requests_ = decision.wake_requests;
+    wake_until_ = decision.until_ns;
     signalled_ns_ = kNever;
     ++waiters_;
     if (decision.until_ns == kNever) {
@@ -79,8 +82,12 @@ LoadView BatchQueue::Load(int64_t now, int64_t rows) const {
   load.concurrency = meter_.Concurrency(now);
   load.wake_lag_ns = meter_.WakeLag();
   load.cpu_share = options_.process_cpu_ns ? meter_.CpuShare() : 1.0;
-  load.run_ns = curve_.Estimate(std::max<int64_t>(std::min(rows, options_.batch.max_batch_rows), 1));
+  load.run_ns = EstimateRun(rows);
   return load;
+}
+
+int64_t BatchQueue::EstimateRun(int64_t rows) const {
+  return curve_.Estimate(std::max<int64_t>(std::min(rows, options_.batch.max_batch_rows), 1));
 }
 
 Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch,

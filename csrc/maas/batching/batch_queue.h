@@ -137,6 +137,8 @@ class BatchQueue {
   // Marks what is left of a waiting item as not to be run. True: nothing of it is out.
   bool Kill(Lane* lane, QueueItem* item, Death why) MAAS_REQUIRES(mu_);
   LoadView Load(int64_t now, int64_t rows) const MAAS_REQUIRES(mu_);
+  // T(n) of the next batch when `rows` wait; 0 when nothing is known. Unit: nanoseconds.
+  int64_t EstimateRun(int64_t rows) const MAAS_REQUIRES(mu_);
   // Forgets dead items, and the lanes that held only such, once most of what the lanes hold is dead.
   void Compact() MAAS_REQUIRES(mu_);
 
@@ -156,6 +158,7 @@ class BatchQueue {
   // How many must wait before a push wakes a waiter. More than 1 only while a waiter sleeps that wakes by
   // itself.
   int64_t wake_requests_ MAAS_GUARDED_BY(mu_) = 1;
+  int64_t wake_until_ MAAS_GUARDED_BY(mu_) = kNever;    // When that waiter wakes by itself.
   int64_t gather_began_ MAAS_GUARDED_BY(mu_) = -1;      // When a gathering began; -1: none is under way.
   int64_t gather_from_ MAAS_GUARDED_BY(mu_) = 0;        // Requests that would have run then.
   int64_t signalled_ns_ MAAS_GUARDED_BY(mu_) = kNever;  // When a push last woke a sleeping instance.

@@ -210,6 +210,26 @@ TEST(BatchQueueWakeUps, AnIdleInstanceIsWokenWhileAnotherThatWatchedTheDelayIsBu
   EXPECT_EQ(first.get() + second.get(), 2u);
 }
 
+TEST(BatchQueueWakeUps, ADeadlineThatPressesEndsTheWaitForCompany) {
+  CountingClock clock;
+  BatchQueue::Options options;
+  options.batch = {8, 3'600'000'000'000};
+  options.process_cpu_ns = [] { return int64_t{0}; };
+  BatchQueue queue(std::move(options), &clock);
+  queue.RecordRun(8, 1'000'000'000);
+  auto consumer = PopOne(&queue);
+  while (clock.asked() < 1) std::this_thread::yield();
+  ASSERT_EQ(queue.Push(NewItem()), PushResult::kOk);
+  while (clock.asked() < 3) std::this_thread::yield();
+  ASSERT_EQ(queue.waiting_rows(), 1) << "asleep until the delay has passed";
+  auto pressed = NewItem();
+  pressed->deadline_ns = pressed->accepted_ns + 1'300'000'000;
+  ASSERT_EQ(queue.Push(pressed), PushResult::kOk);
+  ASSERT_EQ(consumer.wait_for(seconds(20)), std::future_status::ready);
+  EXPECT_EQ(consumer.get(), 2u) << "both in one batch, before the deadline";
+  queue.Close();
+}
+
 TEST(BatchQueueWakeUps, ABurstWakesEveryInstanceThatItNeeds) {
   BatchQueue::Options options;
   options.batch = {2, 0};
