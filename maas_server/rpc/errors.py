@@ -14,7 +14,7 @@ from maas_server.errors import InternalError, MaasError
 
 log = structlog.get_logger(__name__)
 
-DETAILS_KEY = "grpc-status-details-bin"
+_DETAILS_KEY = "grpc-status-details-bin"
 _DOMAIN = "maas"
 
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
@@ -43,7 +43,12 @@ def error_status(error: MaasError) -> bytes:
 
 async def abort(context: ServicerContext, error: MaasError) -> NoReturn:
     """End the RPC with the error."""
-    await context.abort(error.code, error.message, ((DETAILS_KEY, error_status(error)),))
+    await abort_with_status(context, error.code, error.message, error_status(error))
+
+
+async def abort_with_status(context: ServicerContext, code: grpc.StatusCode, message: str, status: bytes) -> NoReturn:
+    """End the RPC with a serialized google.rpc.Status, whose code and message are given beside it."""
+    await context.abort(code, message, ((_DETAILS_KEY, status),))
     raise AssertionError("abort returns")  # It raises; its signature does not say so.
 
 

@@ -11,7 +11,7 @@ import grpc
 from maas_server._core import CoreError
 from maas_server.engine import Engine, error_details
 from maas_server.errors import Unavailable
-from maas_server.rpc.errors import DETAILS_KEY, ServicerContext, abort
+from maas_server.rpc.errors import ServicerContext, abort, abort_with_status
 
 SERVICE = "maas.v1.PredictService"
 
@@ -49,9 +49,7 @@ def predict_handler(engine: Engine, stopping: asyncio.Event) -> grpc.GenericRpcH
 
 
 async def _abort(context: ServicerContext, error: CoreError) -> NoReturn:
-    code, message, details = error_details(error)
-    await context.abort(code, message, ((DETAILS_KEY, details),))
-    raise AssertionError("abort returns")  # It raises; its signature does not say so.
+    await abort_with_status(context, *error_details(error))
 
 
 class _Stream:

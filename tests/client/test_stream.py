@@ -149,7 +149,8 @@ async def test_a_call_ends_at_its_deadline_though_the_server_is_silent(client: A
         assert await patient
 
 
-async def test_closing_waits_for_the_calls_under_way(client: Any, server: FakeServer) -> None:
+def hold_answers(server: FakeServer) -> tuple[threading.Event, threading.Event]:
+    """Have the server tell by the first event that a request came, and answer once the second is set."""
     entered, release = threading.Event(), threading.Event()
 
     def hold(request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
@@ -158,6 +159,11 @@ async def test_closing_waits_for_the_calls_under_way(client: Any, server: FakeSe
         return echo(request)
 
     server.behaviour = hold
+    return entered, release
+
+
+async def test_closing_waits_for_the_calls_under_way(client: Any, server: FakeServer) -> None:
+    entered, release = hold_answers(server)
     stream = client.stream()
     async with opened(stream):
         task = asyncio.create_task(call(stream.predict, "m", row(1)))
@@ -173,14 +179,7 @@ async def test_closing_waits_for_the_calls_under_way(client: Any, server: FakeSe
 
 
 async def test_cancelling_the_stream_fails_the_calls_under_way(client: Any, server: FakeServer) -> None:
-    entered, release = threading.Event(), threading.Event()
-
-    def hold(request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        entered.set()
-        release.wait(WAIT_SECONDS)
-        return echo(request)
-
-    server.behaviour = hold
+    entered, release = hold_answers(server)
     stream = client.stream()
     async with opened(stream):
         task = asyncio.create_task(call(stream.predict, "m", row(1)))

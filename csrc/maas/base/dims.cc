@@ -2,6 +2,12 @@
 
 namespace maas {
 
+Dims Zeros(int rank) {
+  Dims zeros;
+  for (int i = 0; i < rank; ++i) zeros.push_back(0);
+  return zeros;
+}
+
 int64_t ElementCount(std::span<const int64_t> dims) {
   // A zero anywhere makes the product zero, so negatives are looked for first, over all of them.
   for (int64_t d : dims) {

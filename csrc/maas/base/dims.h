@@ -41,6 +41,9 @@ class Dims {
   int rank_ = 0;
 };
 
+// A shape, or an offset, of `rank` zeros. REQUIRES: 0 <= rank <= kMaxRank.
+Dims Zeros(int rank);
+
 // The product of the dimensions; -1 if one is negative or the product exceeds kMaxElements.
 int64_t ElementCount(std::span<const int64_t> dims);
 inline int64_t ElementCount(const Dims& dims) { return ElementCount(dims.span()); }

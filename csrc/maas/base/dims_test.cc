@@ -8,6 +8,11 @@
 namespace maas {
 namespace {
 
+TEST(Dims, ZerosHaveTheRankAskedFor) {
+  EXPECT_EQ(Zeros(0).rank(), 0);
+  EXPECT_EQ(Zeros(3), Dims({0, 0, 0}));
+}
+
 TEST(Dims, HoldsWhatItWasGiven) {
   const Dims dims = {2, 3, -1};
   ASSERT_EQ(dims.rank(), 3);

@@ -11,12 +11,6 @@
 namespace maas {
 namespace {
 
-Dims Zeros(int rank) {
-  Dims zeros;
-  for (int i = 0; i < rank; ++i) zeros.push_back(0);
-  return zeros;
-}
-
 Box Whole(const Dims& dims) { return {dims, Zeros(dims.rank())}; }
 
 // `dims`, from `row` of its batch axis on.

@@ -20,12 +20,6 @@ struct Move {
   Dims extent;
 };
 
-Dims Zeros(int rank) {
-  Dims zeros;
-  for (int i = 0; i < rank; ++i) zeros.push_back(0);
-  return zeros;
-}
-
 Move MoveOf(const InputSpec& input, const BoundInput& tensor, const Slice& slice, const Dims& dims,
             int64_t at) {
   Move move{{tensor.dims, Zeros(dims.rank())}, {dims, Zeros(dims.rank())}, tensor.dims};

@@ -1,4 +1,4 @@
-// Through an Instance, whose memory they are: which runs share a plan, when keys are forgotten, and what
+// The memory of an Instance, and seen through one: which runs share a plan, when keys are forgotten, and what
 // sizes are refused.
 #include "maas/exec/run_plans.h"
 

@@ -18,7 +18,6 @@ constexpr std::byte kUntouched{0xcd};
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-Dims Zeros(int rank) { return Dims(std::vector<int64_t>(static_cast<size_t>(rank), 0)); }
 Box Whole(const Dims& dims) { return {dims, Zeros(dims.rank())}; }
 size_t Count(const Dims& dims) { return static_cast<size_t>(ElementCount(dims)); }
 

@@ -9,7 +9,6 @@
 namespace maas {
 namespace {
 
-Dims Zeros(int rank) { return Dims(std::vector<int64_t>(static_cast<size_t>(rank), 0)); }
 Box Whole(const Dims& dims) { return {dims, Zeros(dims.rank())}; }
 
 // One element's way: where from, where to, and its index along the axis within the box.
