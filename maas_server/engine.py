@@ -1,96 +1,36 @@
-"""The asyncio face of the core: requests go in as bytes, answers come out as bytes, or as errors."""
+"""The engine as the rest of the server sees it: versions are deployed into it and routed to."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import time
-from typing import Any, Protocol
-
-import grpc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from maas_server import _core
 from maas_server.deployment import CoreDeployment
-from maas_server.errors import InternalError, MaasError, Violation, error_class
+from maas_server.errors import InternalError
 from maas_server.models.host import Deployment, Route
 from maas_server.models.plan import VersionPlan
 from maas_server.models.runner import Runner
 
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-# What the core says of a failure: see csrc/bindings/failure.h.
-_Failure = tuple[int, str, str, tuple[tuple[str, str], ...], int, bytes]
 
+@dataclass(frozen=True, slots=True)
+class SharedMemoryRegion:
+    """A piece of POSIX shared memory that a client registered; sizes in bytes."""
 
-class AnswerStream(Protocol):
-    """Whom the core tells about the answers of a stream."""
-
-    def on_answers(self, answers: int, chunks: list[bytes]) -> None:
-        """Take some answers: their number, and `PredictStreamResponse` bytes to send, one after the other."""
+    name: str
+    key: str
+    offset: int
+    byte_size: int
 
 
 class Engine:
-    """Composes the core with an event loop; implements `models.host.Host`.
-
-    `predict`, `submit_stream` and `cancel_stream` belong to the loop that `attach` was called with; `deploy` and
-    `route` may be called from any thread.
-    """
+    """Owns the core; implements `models.host.Host`. All methods may be called from any thread."""
 
     def __init__(self, *, cpus: int) -> None:
         """`cpus`: how many the process may use at once; batching gathers only when they are scarce."""
-        self._core = _core.Core()
+        self.core = _core.Engine()
         self._cpus = cpus
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._groups = itertools.count(1)
-
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Deliver answers on `loop` from now on."""
-        self._loop = loop
-        loop.add_reader(self._core.fileno(), self._deliver)
-
-    def detach(self) -> None:
-        """Stop delivering. Nothing may be under way."""
-        if self._loop is not None:
-            self._loop.remove_reader(self._core.fileno())
-            self._loop = None
-
-    async def predict(self, raw: bytes, seconds: float | None) -> bytes:
-        """Run one serialized PredictRequest and return the serialized PredictResponse.
-
-        `seconds`: how long the caller waits, None for ever. `raw` is only borrowed by the core, which lets go of it
-        before this returns, or soon after a cancellation.
-
-        Raises:
-            CoreError: refused or failed; `core_error` translates it.
-        """
-        assert self._loop is not None
-        future: asyncio.Future[bytes] = self._loop.create_future()
-        ticket = self._core.submit(raw, _deadline(seconds), future)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._core.cancel(ticket)
-            raise
-
-    def new_group(self) -> int:
-        """Return a number that no other stream has."""
-        return next(self._groups)
-
-    def submit_stream(
-        self, raw: bytes, seconds: float | None, stream: AnswerStream, group: int
-    ) -> tuple[int, list[bytes]]:
-        """Submit one serialized PredictStreamRequest; the answers go to `stream`.
-
-        Returns how many requests were accepted, and the answers to those refused: PredictStreamResponse bytes to
-        send, one after the other.
-
-        Raises:
-            CoreError: the message does not decode.
-        """
-        return self._core.submit_stream(raw, _deadline(seconds), stream, group)
-
-    def cancel_stream(self, stream: AnswerStream) -> None:
-        """Drop what has not begun to run of the stream's requests."""
-        self._core.cancel_stream(stream)
 
     def deploy(self, plan: VersionPlan, runner: Runner) -> CoreDeployment:
         """Create the version's queue and start its runner threads."""
@@ -101,9 +41,9 @@ class Engine:
     def route(self, model: str, route: Route | None) -> None:
         """Replace who answers for `model`, atomically; None: the model is gone."""
         if route is None:
-            self._core.drop_route(model)
+            self.core.drop_route(model)
             return
-        self._core.set_route(
+        self.core.set_route(
             model,
             versions={number: _core_version(deployment) for number, deployment in route.versions.items()},
             labels=dict(route.labels),
@@ -111,43 +51,24 @@ class Engine:
             known=set(route.known_versions),
         )
 
-    def _deliver(self) -> None:
-        unary, streams = self._core.drain()
-        pairs = iter(unary)
-        for future, result in zip(pairs, pairs, strict=True):
-            if future.done():  # Cancelled meanwhile.
-                continue
-            if type(result) is bytes:
-                future.set_result(result)
-            else:
-                future.set_exception(_core.CoreError(*result))
-        for stream, answers, chunks in streams:
-            stream.on_answers(answers, chunks)
+    def register_shared_memory(self, region: SharedMemoryRegion) -> None:
+        """Open the region, so that requests may name it.
 
+        Raises:
+            CoreError: there is none, it is too small, or the name is taken.
+        """
+        self.core.register_shared_memory(region.name, region.key, region.offset, region.byte_size)
 
-def core_error(error: _core.CoreError) -> MaasError:
-    """Return the error of our tree that the core's stands for."""
-    failure: _Failure = error.args
-    code, reason, message, violations, retry_after_ns, _ = failure
-    cls: type[MaasError] = error_class(_CODES[code])
-    return cls(
-        message,
-        reason=reason,
-        violations=[Violation(*each) for each in violations],
-        retry_after=retry_after_ns / 1e9 or None,
-    )
+    def unregister_shared_memory(self, name: str = "") -> None:
+        """Forget one region, or all of them; requests under way keep what they use."""
+        if name:
+            self.core.unregister_shared_memory(name)
+        else:
+            self.core.unregister_all_shared_memory()
 
-
-def error_details(error: _core.CoreError) -> tuple[grpc.StatusCode, str, bytes]:
-    """Return code, message and serialized google.rpc.Status of a failure in the core."""
-    failure: _Failure = error.args
-    return _CODES[failure[0]], failure[2], failure[5]
-
-
-def _deadline(seconds: float | None) -> int:
-    if seconds is None:
-        return _core.NEVER
-    return time.monotonic_ns() + int(seconds * 1e9)
+    def shared_memory(self) -> Sequence[SharedMemoryRegion]:
+        """Return what is registered, sorted by name."""
+        return [SharedMemoryRegion(*each) for each in self.core.shared_memory()]
 
 
 def _core_version(deployment: Deployment) -> Any:

@@ -19,6 +19,7 @@ import uvloop
 from maas_server import __version__, _core
 from maas_server.engine import Engine
 from maas_server.errors import MaasError
+from maas_server.front import Front
 from maas_server.models.cpus import available_cpus
 from maas_server.models.lifecycle import State
 from maas_server.models.loader import Defaults
@@ -73,6 +74,7 @@ class Server:
         self._settings = settings
         cpus = available_cpus()
         self._engine = Engine(cpus=cpus)
+        self._front = Front(self._engine)
         self._registry = Registry(
             Repository(settings.path, settle=settings.settle),
             self._engine,
@@ -93,7 +95,7 @@ class Server:
         self._server = build_server(
             settings,
             [
-                predict_service.predict_handler(self._engine, self._stopping),
+                predict_service.predict_handler(self._front, self._stopping),
                 model_service.model_handler(self._registry, self._stopping),
             ],
             SERVICES,
@@ -133,7 +135,7 @@ class Server:
 
     async def _start(self) -> None:
         settings = self._settings
-        self._engine.attach(asyncio.get_running_loop())
+        self._front.attach(asyncio.get_running_loop())
         await self._health.start()
         self._port = bind(self._server, settings)
         await self._server.start()
@@ -185,7 +187,7 @@ class Server:
         self._stopping.set()
         await self._server.stop(settings.grace)
         await self._registry.stop(_LAST_RUNS_SECONDS)
-        self._engine.detach()
+        self._front.detach()
         log.info("stopped")
 
     @contextmanager

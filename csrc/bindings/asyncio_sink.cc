@@ -98,10 +98,11 @@ void AsyncioSink::Complete(std::span<Completion> done) {
   [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof(one));
 }
 
-uint64_t AsyncioSink::Submit(Engine* engine, const py::bytes& raw, int64_t deadline_ns,
+uint64_t AsyncioSink::Submit(Engine* engine, const Codec& codec, const py::bytes& raw, int64_t deadline_ns,
                              const py::object& future) {
   Call* call = NewCall(raw.ptr(), future.ptr(), false);
-  const Status status = engine->Submit(BytesOf(raw.ptr()), deadline_ns, {this, call, 0}, &call->entry);
+  const Status status =
+      engine->Submit(BytesOf(raw.ptr()), deadline_ns, {this, call, 0, &codec}, &call->entry);
   if (!status.ok()) {
     FreeCall(call);
     Raise(status);
@@ -119,7 +120,8 @@ py::tuple AsyncioSink::SubmitStream(Engine* engine, const py::bytes& raw, int64_
   py::list chunks;
   for (const auto& request : requests) {
     Call* call = NewCall(raw.ptr(), stream.ptr(), true);
-    const Status status = engine->Submit(request, deadline_ns, {this, call, group}, &call->entry);
+    const Status status =
+        engine->Submit(request, deadline_ns, {this, call, group, &PredictStreamCodec()}, &call->entry);
     if (status.ok()) {
       ++accepted;
     } else {

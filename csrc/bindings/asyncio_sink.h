@@ -33,8 +33,9 @@ class AsyncioSink final : public CompletionSink {
   void Reserve(std::span<Buffer> buffers) override;
   void Complete(std::span<Completion> done) override;
 
-  // Submits one request; its answer goes to `future`. Returns a ticket for Cancel(). Raises CoreError.
-  uint64_t Submit(Engine* engine, const pybind11::bytes& raw, int64_t deadline_ns,
+  // Submits one request of the codec's protocol; its answer goes to `future`. Returns a ticket for Cancel().
+  // Raises CoreError.
+  uint64_t Submit(Engine* engine, const Codec& codec, const pybind11::bytes& raw, int64_t deadline_ns,
                   const pybind11::object& future);
   // Submits the requests of one PredictStreamRequest. Returns (accepted, errors): `errors` are chunks of
   // encoded answers to the requests that were refused, about kMaxSharedBytes each. Raises CoreError when the

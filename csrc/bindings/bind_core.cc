@@ -1,4 +1,4 @@
-// The engine and its asyncio sink, as maas_server/engine.py drives them.
+// The engine, and its fronts in Python: as maas_server/engine.py and front.py drive them.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -7,70 +7,127 @@
 
 #include "bindings/asyncio_sink.h"
 #include "bindings/bindings.h"
+#include "bindings/failure.h"
 #include "maas/quant/quantize.h"
 #include "maas/serving/engine.h"
+#include "maas/wire/codec.h"
 
 namespace py = pybind11;
 
 namespace maas::bindings {
 namespace {
 
-// Members in the order of construction: the engine's threads end before the sink goes.
-class Core {
- public:
-  Core() : engine_(Engine::Options{}, SteadyClock::Get()) {}
+using EnginePtr = std::shared_ptr<Engine>;
 
-  uint64_t Submit(const py::bytes& raw, int64_t deadline_ns, const py::object& future) {
+EnginePtr MakeEngine() { return std::make_shared<Engine>(Engine::Options{}, SteadyClock::Get()); }
+
+void SetRoute(Engine& engine, const std::string& model,
+              const std::map<int64_t, std::shared_ptr<Version>>& versions,
+              const std::map<std::string, int64_t>& labels, int64_t standard, std::set<int64_t> known) {
+  const auto is_none = [](const auto& each) { return each.second == nullptr; };
+  if (std::any_of(versions.begin(), versions.end(), is_none))
+    throw std::invalid_argument("versions: got None");
+  auto route = std::make_shared<Route>();
+  route->versions = versions;
+  route->labels.insert(labels.begin(), labels.end());
+  if (const auto it = versions.find(standard); it != versions.end()) route->standard = it->second;
+  route->known = std::move(known);
+  engine.routes().Set(model, std::move(route));
+}
+
+void RegisterSharedMemory(Engine& engine, const std::string& name, const std::string& key, uint64_t offset,
+                          uint64_t byte_size) {
+  const Status status = engine.shared_memory().Register(name, key, offset, byte_size);
+  if (!status.ok()) Raise(status);
+}
+
+py::list ListSharedMemory(Engine& engine) {
+  py::list out;
+  for (const auto& region : engine.shared_memory().List()) {
+    out.append(py::make_tuple(region->name(), region->key(), region->offset(), region->size()));
+  }
+  return out;
+}
+
+enum class Protocol : uint8_t { kPredict, kModelInfer, kModelStreamInfer, kTensorFlowPredict };
+
+const Codec& CodecOf(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kModelInfer:
+      return ModelInferCodec();
+    case Protocol::kModelStreamInfer:
+      return ModelStreamInferCodec();
+    case Protocol::kTensorFlowPredict:
+      return TensorFlowPredictCodec();
+    default:
+      return PredictCodec();
+  }
+}
+
+// A sink with the engine that it submits to. Python keeps it as long as the engine, whose threads may still
+// complete what was submitted here.
+class Front {
+ public:
+  explicit Front(EnginePtr engine) : engine_(std::move(engine)) {
+    if (engine_ == nullptr) throw std::invalid_argument("engine: got None");
+  }
+
+  uint64_t Submit(Protocol protocol, const py::bytes& raw, int64_t deadline_ns, const py::object& future) {
     // The GIL stays: decoding and queueing a request take about a microsecond and move no payload, less than
     // giving the GIL away and fighting for it again.
-    return sink_.Submit(&engine_, raw, deadline_ns, future);
+    return sink_.Submit(engine_.get(), CodecOf(protocol), raw, deadline_ns, future);
   }
   py::tuple SubmitStream(const py::bytes& raw, int64_t deadline_ns, const py::object& stream,
                          uint64_t group) {
-    return sink_.SubmitStream(&engine_, raw, deadline_ns, stream, group);
+    return sink_.SubmitStream(engine_.get(), raw, deadline_ns, stream, group);
   }
-  void CancelStream(const py::object& stream) { sink_.CancelStream(&engine_, stream); }
-  void Cancel(uint64_t ticket) { sink_.Cancel(&engine_, ticket); }
+  void CancelStream(const py::object& stream) { sink_.CancelStream(engine_.get(), stream); }
+  void Cancel(uint64_t ticket) { sink_.Cancel(engine_.get(), ticket); }
   py::tuple Drain() { return sink_.Drain(); }
   int fd() const { return sink_.fd(); }
 
-  void SetRoute(const std::string& model, const std::map<int64_t, std::shared_ptr<Version>>& versions,
-                const std::map<std::string, int64_t>& labels, int64_t standard, std::set<int64_t> known) {
-    const auto is_none = [](const auto& each) { return each.second == nullptr; };
-    if (std::any_of(versions.begin(), versions.end(), is_none))
-      throw std::invalid_argument("versions: got None");
-    auto route = std::make_shared<Route>();
-    route->versions = versions;
-    route->labels.insert(labels.begin(), labels.end());
-    if (const auto it = versions.find(standard); it != versions.end()) route->standard = it->second;
-    route->known = std::move(known);
-    engine_.routes().Set(model, std::move(route));
-  }
-  void DropRoute(const std::string& model) { engine_.routes().Set(model, nullptr); }
-
  private:
   AsyncioSink sink_;
-  Engine engine_;
+  const EnginePtr engine_;  // After the sink: goes before it.
 };
 
 }  // namespace
 
 void BindCore(py::module_& m) {
-  py::class_<Core>(m, "Core", "Takes requests from an asyncio loop and gives their answers back to it.")
-      .def(py::init<>())
-      .def("submit", &Core::Submit, py::arg("raw"), py::arg("deadline_ns"), py::arg("future"),
-           "Accept a PredictRequest; returns a ticket. Raises CoreError.")
-      .def("submit_stream", &Core::SubmitStream, py::arg("raw"), py::arg("deadline_ns"), py::arg("stream"),
-           py::arg("group"), "Accept a PredictStreamRequest; returns (accepted, answers to those refused).")
-      .def("cancel", &Core::Cancel, py::arg("ticket"), "The caller went away.")
-      .def("cancel_stream", &Core::CancelStream, py::arg("stream"),
-           "Its caller went away, with all that is under way.")
-      .def("drain", &Core::Drain,
-           "([future, result, ...], [(stream, answers, [bytes, ...]), ...]) since last time.")
-      .def("fileno", &Core::fd, "Readable when drain() has something.")
-      .def("set_route", &Core::SetRoute, py::arg("model"), py::arg("versions"), py::arg("labels"),
+  py::class_<Engine, EnginePtr>(m, "Engine", "Routes requests to versions; see serving/engine.h.")
+      .def(py::init(&MakeEngine))
+      .def("set_route", &SetRoute, py::arg("model"), py::arg("versions"), py::arg("labels"),
            py::arg("default"), py::arg("known"), "Replace who answers for a model.")
-      .def("drop_route", &Core::DropRoute, py::arg("model"), "The model is gone.");
+      .def(
+          "drop_route", [](Engine& e, const std::string& model) { e.routes().Set(model, nullptr); },
+          py::arg("model"), "The model is gone.")
+      .def("register_shared_memory", &RegisterSharedMemory, py::arg("name"), py::arg("key"),
+           py::arg("offset"), py::arg("byte_size"), "Open a region under a name. Raises CoreError.")
+      .def(
+          "unregister_shared_memory",
+          [](Engine& e, const std::string& name) { e.shared_memory().Unregister(name); }, py::arg("name"),
+          "Forget a region; requests under way keep it.")
+      .def(
+          "unregister_all_shared_memory", [](Engine& e) { e.shared_memory().UnregisterAll(); },
+          "Forget every region.")
+      .def("shared_memory", &ListSharedMemory, "[(name, key, offset, byte_size), ...], sorted.");
+  py::enum_<Protocol>(m, "Protocol", "What a request's bytes are, and its answer's.")
+      .value("PREDICT", Protocol::kPredict)
+      .value("MODEL_INFER", Protocol::kModelInfer)
+      .value("MODEL_STREAM_INFER", Protocol::kModelStreamInfer)
+      .value("TENSORFLOW_PREDICT", Protocol::kTensorFlowPredict);
+  py::class_<Front>(m, "Front", "Takes requests from one asyncio loop and gives their answers back to it.")
+      .def(py::init<EnginePtr>(), py::arg("engine"), py::keep_alive<2, 1>())
+      .def("submit", &Front::Submit, py::arg("protocol"), py::arg("raw"), py::arg("deadline_ns"),
+           py::arg("future"), "Accept one request; returns a ticket. Raises CoreError.")
+      .def("submit_stream", &Front::SubmitStream, py::arg("raw"), py::arg("deadline_ns"), py::arg("stream"),
+           py::arg("group"), "Accept a PredictStreamRequest; returns (accepted, answers to those refused).")
+      .def("cancel", &Front::Cancel, py::arg("ticket"), "The caller went away.")
+      .def("cancel_stream", &Front::CancelStream, py::arg("stream"),
+           "Its caller went away, with all that is under way.")
+      .def("drain", &Front::Drain,
+           "([future, result, ...], [(stream, answers, [bytes, ...]), ...]) since last time.")
+      .def("fileno", &Front::fd, "Readable when drain() has something.");
   m.attr("NEVER") = kNever;
   m.def(
       "simd", [] { return Name(DetectIsa()); }, "The instruction set that the kernels use.");

@@ -1,6 +1,7 @@
 // Specs and versions: Python describes a model, the core keeps it.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 #include <optional>
@@ -8,6 +9,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/check_spec.h"
+#include "bindings/counters.h"
 #include "bindings/failure.h"
 #include "bindings/types.h"
 #include "maas/serving/engine.h"
@@ -22,7 +24,8 @@ int Axis(std::optional<int> axis) { return axis.value_or(-1); }
 
 InputSpec MakeInput(std::string name, const std::string& datatype, std::vector<int64_t> shape,
                     std::optional<int> batch_axis, std::optional<int> pad_group, std::optional<int> pad_axis,
-                    const std::string& pad_value, const std::string& auto_fill) {
+                    const std::string& pad_value, const std::string& auto_fill,
+                    std::optional<std::vector<int64_t>> wire_shape) {
   InputSpec spec;
   spec.name = std::move(name);
   spec.datatype = ParseDataType(datatype);
@@ -32,6 +35,7 @@ InputSpec MakeInput(std::string name, const std::string& datatype, std::vector<i
   spec.pad_axis = Axis(pad_axis);
   if (pad_value.size() > spec.pad_value.size()) throw std::invalid_argument("pad_value: more than 8 bytes");
   std::memcpy(spec.pad_value.data(), pad_value.data(), pad_value.size());
+  spec.wire_dims = std::move(wire_shape);
   if (auto_fill == "mask") {
     spec.auto_fill = AutoFill::kMask;
   } else if (auto_fill == "length") {
@@ -45,7 +49,8 @@ InputSpec MakeInput(std::string name, const std::string& datatype, std::vector<i
 OutputSpec MakeOutput(std::string name, const std::string& datatype, std::vector<int64_t> shape,
                       const std::vector<std::optional<std::pair<int, int>>>& sources,
                       std::optional<int> batch_axis, std::optional<int> pad_group,
-                      std::optional<int> pad_axis) {
+                      std::optional<int> pad_axis, std::vector<std::string> labels,
+                      std::optional<std::vector<int64_t>> wire_shape) {
   OutputSpec spec;
   spec.name = std::move(name);
   spec.datatype = ParseDataType(datatype);
@@ -57,6 +62,8 @@ OutputSpec MakeOutput(std::string name, const std::string& datatype, std::vector
   spec.batch_axis = Axis(batch_axis);
   spec.pad_group = Axis(pad_group);
   spec.pad_axis = Axis(pad_axis);
+  spec.labels = std::move(labels);
+  spec.wire_dims = std::move(wire_shape);
   return spec;
 }
 
@@ -70,7 +77,8 @@ std::shared_ptr<Version> MakeVersion(std::string model, int64_t number, std::vec
                                      std::vector<OutputSpec> outputs,
                                      const std::vector<std::vector<int64_t>>& pads, bool batching,
                                      int64_t max_batch_size, int64_t max_request_rows, int64_t max_queue_rows,
-                                     int64_t max_queue_delay_us, int cpus) {
+                                     int64_t max_queue_delay_us, PriorityOptions priorities,
+                                     std::vector<int64_t> preferred_batch_sizes, int cpus) {
   ModelSpec spec;
   spec.name = std::move(model);
   spec.version = number;
@@ -84,49 +92,42 @@ std::shared_ptr<Version> MakeVersion(std::string model, int64_t number, std::vec
   if (max_queue_delay_us < 0 || max_queue_delay_us > kMaxTimeoutUs) {
     throw std::invalid_argument("max_queue_delay_us: expected 0 to " + std::to_string(kMaxTimeoutUs));
   }
+  const auto& preferred = preferred_batch_sizes;
+  if (!std::is_sorted(preferred.begin(), preferred.end()) ||
+      (!preferred.empty() && (preferred.front() < 1 || preferred.back() > max_batch_size))) {
+    throw std::invalid_argument("preferred_batch_sizes: expected 1 to max_batch_size, ascending");
+  }
   BatchQueue::Options options;
-  options.batch = {max_batch_size, max_queue_delay_us * 1000};
+  options.batch = {max_batch_size, max_queue_delay_us * 1000, std::move(preferred_batch_sizes)};
+  options.priorities = std::move(priorities);
   options.max_queue_rows = max_queue_rows;
   options.cpus = cpus;
   options.process_cpu_ns = ProcessCpuNs;
   return std::make_shared<Version>(std::move(spec), std::move(options), SteadyClock::Get());
 }
 
-py::dict Counters(Version& version) {
-  const VersionCounters& c = version.counters;
-  const auto get = [](const std::atomic<uint64_t>& counter) {
-    return counter.load(std::memory_order_relaxed);
-  };
-  using namespace py::literals;
-  const uint64_t accepted = get(c.accepted);
-  const uint64_t ended = get(c.succeeded) + get(c.failed) + get(c.cancelled) + get(c.expired);
-  return py::dict("accepted"_a = accepted, "succeeded"_a = get(c.succeeded), "failed"_a = get(c.failed),
-                  "cancelled"_a = get(c.cancelled), "expired"_a = get(c.expired),
-                  "rejected"_a = get(c.rejected), "batches"_a = get(c.batches), "rows"_a = get(c.rows),
-                  "run_ns"_a = get(c.run_ns), "queue_ns"_a = get(c.queue_ns),
-                  "queued_rows"_a = version.queue.waiting_rows(),
-                  "pending"_a = accepted > ended ? accepted - ended : 0);
-}
-
 }  // namespace
 
 void BindVersion(py::module_& m) {
+  m.attr("LATENCY_BOUNDS_SECONDS") = LatencyBoundsSeconds();
   py::class_<InputSpec>(m, "InputSpec", "One input, as the core packs it; see models/plan.py.")
       .def(py::init(&MakeInput), py::kw_only(), py::arg("name"), py::arg("datatype"), py::arg("shape"),
            py::arg("batch_axis") = py::none(), py::arg("pad_group") = py::none(),
            py::arg("pad_axis") = py::none(), py::arg("pad_value") = py::bytes(),
-           py::arg("auto_fill") = "none");
+           py::arg("auto_fill") = "none", py::arg("wire_shape") = py::none());
   py::class_<OutputSpec>(m, "OutputSpec", "One output, as the core scatters it; see models/plan.py.")
       .def(py::init(&MakeOutput), py::kw_only(), py::arg("name"), py::arg("datatype"), py::arg("shape"),
            py::arg("sources"), py::arg("batch_axis") = py::none(), py::arg("pad_group") = py::none(),
-           py::arg("pad_axis") = py::none());
+           py::arg("pad_axis") = py::none(), py::arg("labels") = std::vector<std::string>(),
+           py::arg("wire_shape") = py::none());
   py::class_<Version, std::shared_ptr<Version>>(m, "Version",
                                                 "One model version: its queue and its counters.")
       .def(py::init(&MakeVersion), py::kw_only(), py::arg("model"), py::arg("version"), py::arg("inputs"),
            py::arg("outputs"), py::arg("pad_groups"), py::arg("batching"), py::arg("max_batch_size"),
            py::arg("max_request_rows"), py::arg("max_queue_rows"), py::arg("max_queue_delay_us"),
-           py::arg("cpus"))
-      .def("counters", &Counters, "What it did so far; times in nanoseconds.")
+           py::arg("priorities") = PriorityOptions(),
+           py::arg("preferred_batch_sizes") = std::vector<int64_t>(), py::arg("cpus"))
+      .def("counters", &CountersOf, "What it did so far; times in nanoseconds.")
       .def(
           "record_run", [](Version& v, int64_t rows, int64_t ns) { v.queue.RecordRun(rows, ns); },
           py::arg("rows"), py::arg("ns"), "Tell T(rows) as measured outside.")

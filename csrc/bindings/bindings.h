@@ -6,6 +6,7 @@
 namespace maas::bindings {
 
 void BindErrors(pybind11::module_& m);
+void BindQueue(pybind11::module_& m);
 void BindVersion(pybind11::module_& m);
 void BindInstance(pybind11::module_& m);
 void BindCore(pybind11::module_& m);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "maas/base/dims.h"
 
@@ -16,6 +17,35 @@ void RequireAxis(const std::string& name, const char* what, int axis, size_t ran
   }
 }
 
+// The elements before, between and after the dimensions that vary.
+std::vector<int64_t> Products(const std::vector<int64_t>& dims) {
+  std::vector<int64_t> products(1, 1);
+  for (int64_t size : dims) {
+    if (size < 0) {
+      products.push_back(1);
+    } else {
+      products.back() *= std::min(size, kMaxElements);
+      if (products.back() > kMaxElements) throw std::invalid_argument("wire_shape: too many elements");
+    }
+  }
+  return products;
+}
+
+// The bytes of one shape are taken for those of the other.
+template <typename Spec>
+void CheckWireDims(const Spec& tensor) {
+  if (!tensor.wire_dims) return;
+  if (tensor.wire_dims->size() > kMaxRank || Products(*tensor.wire_dims) != Products(tensor.dims)) {
+    throw std::invalid_argument("'" + tensor.name + "': wire_shape " + ToString(*tensor.wire_dims) +
+                                ": expected the elements of " + ToString(tensor.dims));
+  }
+  if (tensor.pad_group >= 0 ||
+      (tensor.batch_axis >= 0 && tensor.batch_axis < static_cast<int>(tensor.dims.size()) &&
+       tensor.dims[static_cast<size_t>(tensor.batch_axis)] >= 0)) {
+    throw std::invalid_argument("'" + tensor.name + "': wire_shape: expected no padding, and rows that vary");
+  }
+}
+
 // What the core takes for granted: a wrong axis would be an address.
 template <typename Spec>
 void CheckTensor(const ModelSpec& model, const Spec& tensor) {
@@ -26,6 +56,7 @@ void CheckTensor(const ModelSpec& model, const Spec& tensor) {
   if (tensor.pad_group < -1 || tensor.pad_group >= static_cast<int>(model.pad_groups.size())) {
     throw std::invalid_argument("'" + tensor.name + "': pad_group: there is none of that number");
   }
+  CheckWireDims(tensor);
   if (tensor.pad_axis >= 0 && (tensor.pad_group < 0 || tensor.pad_axis == tensor.batch_axis)) {
     throw std::invalid_argument("'" + tensor.name +
                                 "': pad_axis: expected a pad_group, and not the batch axis");

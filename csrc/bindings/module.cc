@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Decoding, batching, packing, dequantization and encoding of predictions.";
   m.attr("__version__") = MAAS_VERSION;
   maas::bindings::BindErrors(m);
+  maas::bindings::BindQueue(m);
   maas::bindings::BindVersion(m);
   maas::bindings::BindInstance(m);
   maas::bindings::BindCore(m);

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 import grpc
 
 from maas_server._core import CoreError
-from maas_server.engine import Engine, error_details
 from maas_server.errors import Unavailable
+from maas_server.front import Front, Protocol, error_details
 from maas_server.rpc.errors import ServicerContext, abort, abort_with_status
 
 SERVICE = "maas.v1.PredictService"
@@ -24,7 +24,7 @@ MAX_STREAM_UNSENT_BYTES = 8 << 20
 _JOINED_BYTES = 1 << 20
 
 
-def predict_handler(engine: Engine, stopping: asyncio.Event) -> grpc.GenericRpcHandler:
+def predict_handler(front: Front, stopping: asyncio.Event) -> grpc.GenericRpcHandler:
     """Return the handlers of PredictService, registered without (de)serializers.
 
     Once `stopping` is set, streams are read no further: they answer what they accepted and end with UNAVAILABLE.
@@ -32,12 +32,12 @@ def predict_handler(engine: Engine, stopping: asyncio.Event) -> grpc.GenericRpcH
 
     async def predict(raw: bytes, context: ServicerContext) -> bytes:
         try:
-            return await engine.predict(raw, context.time_remaining())
+            return await front.infer(Protocol.PREDICT, raw, context.time_remaining())
         except CoreError as error:
             await _abort(context, error)
 
     async def predict_stream(_: Any, context: ServicerContext) -> None:
-        await _Stream(engine, context).serve(stopping)
+        await _Stream(front, context).serve(stopping)
 
     return grpc.method_handlers_generic_handler(
         SERVICE,
@@ -55,10 +55,10 @@ async def _abort(context: ServicerContext, error: CoreError) -> NoReturn:
 class _Stream:
     """One PredictStream: a task reads and submits, this writes what the core answers."""
 
-    def __init__(self, engine: Engine, context: ServicerContext) -> None:
-        self._engine = engine
+    def __init__(self, front: Front, context: ServicerContext) -> None:
+        self._front = front
         self._context = context
-        self._group = engine.new_group()
+        self._group = front.new_group()
         self._pending = 0
         self._chunks: deque[bytes] = deque()
         self._unsent = 0  # Bytes in the chunks and in the message that is being written.
@@ -116,11 +116,11 @@ class _Stream:
             reader.cancel()
             stop.cancel()
             if self._pending:
-                self._engine.cancel_stream(self)
+                self._front.cancel_stream(self)
 
     async def _read(self) -> None:
         while (raw := await self._context.read()) is not grpc.aio.EOF:
-            accepted, errors = self._engine.submit_stream(raw, self._context.time_remaining(), self, self._group)
+            accepted, errors = self._front.submit_stream(raw, self._context.time_remaining(), self, self._group)
             self._pending += accepted
             if errors:
                 self._enqueue(errors)

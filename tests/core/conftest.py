@@ -41,13 +41,14 @@ class Served:
     """One version of model "m", routed to, and an instance that this thread drives."""
 
     def __init__(self, version: _core.Version) -> None:
-        self.core = _core.Core()
+        self.engine = _core.Engine()
+        self.core = _core.Front(self.engine)
         self.version = version
         self.instance = _core.Instance(version)
-        self.core.set_route("m", {1: version}, {}, 1, set())
+        self.engine.set_route("m", {1: version}, {}, 1, set())
 
     def submit(self, raw: bytes, future: object = None) -> int:
-        return self.core.submit(raw, _core.NEVER, future)
+        return self.core.submit(_core.Protocol.PREDICT, raw, _core.NEVER, future)
 
     def run_all(self, run: Callable[[_core.Instance], Sequence[Array] | None]) -> int:
         """Close the version, run what was accepted, and return the number of batches."""

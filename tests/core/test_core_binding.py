@@ -282,7 +282,7 @@ def test_nothing_is_not_a_version(served: Served) -> None:
     with pytest.raises(TypeError):
         _core.Instance(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="versions: got None"):
-        served.core.set_route("m", {1: None}, {}, 1, set())  # type: ignore[dict-item]
+        served.engine.set_route("m", {1: None}, {}, 1, set())  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(

@@ -205,8 +205,9 @@ def test_short_rows_are_padded_masked_and_cut_back() -> None:
 
 def test_two_lanes_and_a_cancelling_caller_lose_nothing() -> None:
     version = make_version(max_queue_rows=100_000)
-    core = _core.Core()
-    core.set_route("m", {1: version}, {}, 1, set())
+    engine = _core.Engine()
+    core = _core.Front(engine)
+    engine.set_route("m", {1: version}, {}, 1, set())
 
     def lane() -> None:
         instance = _core.Instance(version)
@@ -230,7 +231,7 @@ def test_two_lanes_and_a_cancelling_caller_lose_nothing() -> None:
     tickets = []
     for number in range(3000):
         raw = raw_request(rng.choice([1, 2, 9]), 2, value=number)
-        tickets.append((number, core.submit(raw, _core.NEVER, number)))
+        tickets.append((number, core.submit(_core.Protocol.PREDICT, raw, _core.NEVER, number)))
         if rng.random() < 0.3:
             core.cancel(rng.choice(tickets)[1])
         if rng.random() < 0.1:

@@ -237,12 +237,12 @@ def version_for(request: predict_pb2.PredictRequest, number: int) -> _core.Versi
     )
 
 
-def run(core: _core.Core, request: predict_pb2.PredictRequest, submit: Callable[[], object]) -> list[Array]:
+def run(engine: _core.Engine, request: predict_pb2.PredictRequest, submit: Callable[[], object]) -> list[Array]:
     """Route, submit, and answer the inputs as they came to the runner; return these."""
     version, decoy = version_for(request, CHOSEN), version_for(request, DECOY)
     labels = {request.label: CHOSEN} if request.label else {}
     default = DECOY if request.version or request.label else CHOSEN
-    core.set_route(request.model, {CHOSEN: version, DECOY: decoy}, labels, default, set())
+    engine.set_route(request.model, {CHOSEN: version, DECOY: decoy}, labels, default, set())
     submit()
     version.close()
     instance = _core.Instance(version)
@@ -320,8 +320,9 @@ def check_quantized(output: tensor_pb2.Tensor, asked: predict_pb2.OutputQuantiza
 @given(requests())
 def test_the_core_reads_a_request_as_protobuf_does_and_protobuf_reads_the_answer(raw: bytes) -> None:
     request = predict_pb2.PredictRequest.FromString(raw)
-    core = _core.Core()
-    seen = run(core, request, lambda: core.submit(raw, _core.NEVER, "future"))
+    engine = _core.Engine()
+    core = _core.Front(engine)
+    seen = run(engine, request, lambda: core.submit(_core.Protocol.PREDICT, raw, _core.NEVER, "future"))
     check_inputs(request, seen)
     (future, answer), streams = core.drain()
     assert (future, streams) == ("future", [])
@@ -334,8 +335,9 @@ def test_the_core_reads_a_request_as_protobuf_does_and_protobuf_reads_the_answer
 def test_the_core_reads_a_stream_message_as_protobuf_does(raw: bytes, unknown: bytes) -> None:
     message = unknown + block(1, raw) + unknown
     [request] = predict_pb2.PredictStreamRequest.FromString(message).requests
-    core = _core.Core()
-    seen = run(core, request, lambda: core.submit_stream(message, _core.NEVER, core, 1))
+    engine = _core.Engine()
+    core = _core.Front(engine)
+    seen = run(engine, request, lambda: core.submit_stream(message, _core.NEVER, core, 1))
     check_inputs(request, seen)
     unary, [(stream, count, chunks)] = core.drain()
     assert (unary, stream, count) == ([], core, 1)
@@ -367,7 +369,7 @@ def test_what_protobuf_cannot_read_is_refused_and_what_it_can_is_not_called_malf
     except DecodeError:
         readable = False
     with pytest.raises(_core.CoreError) as caught:
-        _core.Core().submit(raw, _core.NEVER, None)
+        _core.Front(_core.Engine()).submit(_core.Protocol.PREDICT, raw, _core.NEVER, None)
     code, _, message, *_ = caught.value.args
     if readable:
         assert "malformed" not in message

@@ -15,6 +15,7 @@ import pytest_asyncio
 from maas_server._core import CoreError
 from maas_server._stubs.maas.v1 import predict_pb2
 from maas_server.engine import Engine
+from maas_server.front import Front, Protocol
 from maas_server.errors import InvalidRequest
 from maas_server.models.host import Route
 from maas_server.models.plan import InputPlan, OutputPlan, VersionPlan
@@ -78,28 +79,29 @@ def runner() -> Misbehaving:
 
 
 @pytest_asyncio.fixture
-async def engine(runner: Misbehaving) -> AsyncIterator[Engine]:
+async def front(runner: Misbehaving) -> AsyncIterator[Front]:
     engine = Engine(cpus=1)
-    engine.attach(asyncio.get_running_loop())
+    front = Front(engine)
+    front.attach(asyncio.get_running_loop())
     deployment = engine.deploy(PLAN, runner)
     engine.route("m", Route({1: deployment}, {}, 1))
-    yield engine
+    yield front
     engine.route("m", None)
     assert await asyncio.to_thread(deployment.drain, SECONDS)
-    engine.detach()
+    front.detach()
 
 
-async def ask(engine: Engine, value: float) -> list[float]:
+async def ask(front: Front, value: float) -> list[float]:
     raw = request("m", tensor("x", np.array([value], np.float32))).SerializeToString()
-    answer = predict_pb2.PredictResponse.FromString(await engine.predict(raw, SECONDS))
+    answer = predict_pb2.PredictResponse.FromString(await front.infer(Protocol.PREDICT, raw, SECONDS))
     values: list[float] = np.frombuffer(answer.outputs[0].data, np.float32).tolist()
     return values
 
 
-async def failure(engine: Engine) -> tuple[int, str]:
+async def failure(front: Front) -> tuple[int, str]:
     """Return code and message of a run in which the runner misbehaves."""
     with pytest.raises(CoreError) as caught:
-        await ask(engine, 1)
+        await ask(front, 1)
     code, _, message, *_ = caught.value.args
     return code, message
 
@@ -120,17 +122,17 @@ async def failure(engine: Engine) -> tuple[int, str]:
     ],
     ids=repr,
 )
-async def test_one_run_fails_and_the_next_is_answered(engine: Engine, runner: Misbehaving, deed: object) -> None:
+async def test_one_run_fails_and_the_next_is_answered(front: Front, runner: Misbehaving, deed: object) -> None:
     runner.deed = deed
-    code, message = await failure(engine)
+    code, message = await failure(front)
     assert code == grpc.StatusCode.INTERNAL.value[0]
     assert "secret" not in message
-    assert await ask(engine, 2) == [2]
+    assert await ask(front, 2) == [2]
 
 
 async def test_the_callers_see_the_text_of_our_own_errors_whatever_is_in_it(
-    engine: Engine, runner: Misbehaving
+    front: Front, runner: Misbehaving
 ) -> None:
     runner.deed = InvalidRequest("\ud800 is no word")
-    assert await failure(engine) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], r"\ud800 is no word")
-    assert await ask(engine, 2) == [2]
+    assert await failure(front) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], r"\ud800 is no word")
+    assert await ask(front, 2) == [2]

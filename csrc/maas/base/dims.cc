@@ -22,6 +22,17 @@ int64_t ElementCount(std::span<const int64_t> dims) {
   return n;
 }
 
+Dims Reshaped(std::span<const int64_t> from, const Dims& sizes, std::span<const int64_t> to) {
+  Dims out(to);
+  int axis = 0;
+  for (int i = 0; i < out.rank(); ++i) {
+    if (out[i] >= 0) continue;
+    while (from[static_cast<size_t>(axis)] >= 0) ++axis;
+    out[i] = sizes[axis++];
+  }
+  return out;
+}
+
 std::string ToString(std::span<const int64_t> dims) {
   std::string out = "[";
   for (size_t i = 0; i < dims.size(); ++i) {

@@ -48,6 +48,11 @@ Dims Zeros(int rank);
 int64_t ElementCount(std::span<const int64_t> dims);
 inline int64_t ElementCount(const Dims& dims) { return ElementCount(dims.span()); }
 
+// `sizes`, which fit the pattern `from`, seen as of the pattern `to`: what varies in one (-1) varies in the
+// other, in the same order. REQUIRES: as many dimensions vary in both; sizes.rank() == from.size();
+// to.size() <= kMaxRank.
+Dims Reshaped(std::span<const int64_t> from, const Dims& sizes, std::span<const int64_t> to);
+
 // "[2,3,-1]", for messages.
 std::string ToString(std::span<const int64_t> dims);
 inline std::string ToString(const Dims& dims) { return ToString(dims.span()); }

@@ -66,6 +66,17 @@ TEST(Dims, RefusesNegativesEvenBesideZeros) {
   EXPECT_EQ(ElementCount(Dims({INT64_MIN})), -1);
 }
 
+TEST(Dims, CarriesVaryingSizesOverToAnotherShape) {
+  const auto reshaped = [](const Dims& from, const Dims& sizes, const Dims& to) {
+    return Reshaped(from.span(), sizes, to.span());
+  };
+  EXPECT_EQ(reshaped({-1, 4, 1}, {3, 4, 1}, {-1, 4}), Dims({3, 4}));
+  EXPECT_EQ(reshaped({-1}, {3}, {1, -1, 1}), Dims({1, 3, 1}));
+  EXPECT_EQ(reshaped({-1, 6, -1}, {2, 6, 5}, {-1, 2, 3, -1}), Dims({2, 2, 3, 5}));
+  EXPECT_EQ(reshaped({1}, {1}, {}), Dims());
+  EXPECT_EQ(reshaped({}, {}, {1, 1}), Dims({1, 1}));
+}
+
 TEST(Dims, PrintsLikeAShape) {
   EXPECT_EQ(ToString(Dims()), "[]");
   EXPECT_EQ(ToString(Dims({5})), "[5]");

@@ -9,11 +9,17 @@
 //      as as many are queued as were lately under way at once. A lone client is never made to wait, nor
 //      anyone while there is CPU to spare; and a gathering that catches nobody is not tried again for a
 //      while.
-// Neither waits past LastStart() of the earliest deadline.
+// Neither waits past LastStart() of the earliest deadline, nor past LastBegin() of the first request that a
+// queue policy takes out.
+//
+// Preferred sizes: what waits is cut to the largest of them that it holds, and runs then without a delay;
+// once max_queue_delay is over, a batch is as large as can be.
 // Threads: pure functions.
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 namespace maas {
 
@@ -29,9 +35,30 @@ inline constexpr double kGatherFullCpu = 0.8;
 inline constexpr double kGatherFromLagNs = 60'000;
 inline constexpr double kGatherFullLagNs = 200'000;
 
+// A request that an idle instance sleeps beside must not leave because the instance woke late.
+inline constexpr int64_t kLeaveMarginNs = 2'000'000;
+
 struct BatchOptions {
   int64_t max_batch_rows = 1;
   int64_t max_queue_delay_ns = 0;
+  std::vector<int64_t> preferred_rows{};  // Ascending, each 1 to max_batch_rows.
+};
+
+// How many rows at the front of a lane make a batch of a preferred size. Whole requests make it up, so it may
+// be that none fits exactly: then all that stay within the largest preferred size, once more than that wait.
+class PreferredPrefix {
+ public:
+  // `preferred` as in BatchOptions; not owned, outlives this.
+  explicit PreferredPrefix(std::span<const int64_t> preferred) : preferred_(preferred) {}
+  // The next request in order has `rows` rows. False: those after it do not matter.
+  bool Add(int64_t rows);
+  // 0: no preferred size is reached.
+  int64_t rows() const { return best_; }
+
+ private:
+  const std::span<const int64_t> preferred_;
+  int64_t sum_ = 0;
+  int64_t best_ = 0;
 };
 
 // One lane and the load around it, as the policy sees them.
@@ -41,6 +68,10 @@ struct LaneView {
   int64_t oldest_ns = 0;            // When the oldest of them was accepted. Meaningless when requests is 0.
   int64_t queued = 0;               // Requests waiting in all lanes, this one's included.
   int64_t deadline_ns = INT64_MAX;  // Not later than any deadline in any lane.
+  int64_t leaves_ns = INT64_MAX;    // When the queue policy takes the first of them out, unless it runs.
+  int64_t preferred_rows = 0;       // PreferredPrefix::rows() of the lane.
+  uint64_t rank = 0;                // Of its first request; lower is more urgent.
+  bool at_once = false;             // Its first request waits for nobody.
 };
 struct LoadView {
   double arrivals_per_second = 0;
@@ -69,11 +100,23 @@ struct Decision {
   int64_t wake_requests = 1;     // kWait: a push that makes this many requests wait wakes the instance before
                                  // that; so does one that fills a batch, and one that must start earlier.
   bool gathering = false;        // kWait: because of exception 2.
+  int64_t rows = INT64_MAX;      // kRun: so many at most, besides max_batch_rows.
 };
 
 // When a batch must start, at the latest, to be answered by `deadline_ns`: a run and a dispatch before, and
 // as much earlier as instances wake late.
 int64_t LastStart(int64_t deadline_ns, int64_t run_ns, double wake_lag_ns);
+
+// When the lane's batch must run, if it may be held for nothing but max_queue_delay.
+// REQUIRES: lane.requests > 0.
+int64_t DueAt(const BatchOptions& options, const LaneView& lane, double wake_lag_ns);
+
+// Whether lane `a` is next rather than `b`: the more urgent of two that are due, else the one due first.
+// `a_due`, `b_due`: DueAt() of each.
+bool ComesBefore(const LaneView& a, int64_t a_due, const LaneView& b, int64_t b_due, int64_t now);
+
+// By when a batch must begin, at the latest, of which a queue policy takes a request out at `leaves_ns`.
+int64_t LastBegin(int64_t leaves_ns, double wake_lag_ns);
 
 // How long a batch may be held to gather company. 0: not at all.
 int64_t GatherWindow(const LoadView& load, const GatherMemory& memory);

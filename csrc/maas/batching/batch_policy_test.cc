@@ -7,8 +7,10 @@ namespace {
 
 constexpr int64_t kNow = 1'000'000'000;
 constexpr int64_t kForever = INT64_MAX;
-constexpr BatchOptions kAtOnce{8, 0};
-constexpr BatchOptions kDelayed{8, 5'000'000};
+const BatchOptions kAtOnce{8, 0};
+const BatchOptions kDelayed{8, 5'000'000};
+const BatchOptions kPreferring{8, 5'000'000, {2, 4}};
+const BatchOptions kPreferringAtOnce{8, 0, {2, 4}};
 constexpr LoadView kIdle{};
 // Many quick requests, and no CPU to spare.
 constexpr LoadView kBusy{20'000, 4, 1.0, 50'000};
@@ -189,6 +191,73 @@ const Row kRows[] = {
      {},
      -1,
      {Action::kRun}},
+    {"runs before a queue policy takes a request out",
+     kDelayed,
+     LaneView{.rows = 1, .requests = 1, .oldest_ns = kNow, .queued = 1, .leaves_ns = kNow + 4'000'000},
+     LoadView{0, 1, 0, 50'000, 100'000},
+     {},
+     -1,
+     {Action::kWait, kNow + 4'000'000 - kLeaveMarginNs - 100'000, kForever, false}},
+    {"gathers nobody past what a queue policy allows",
+     kAtOnce,
+     LaneView{.rows = 1,
+              .requests = 1,
+              .oldest_ns = kNow,
+              .queued = 1,
+              .leaves_ns = kNow + 100'000 + kLeaveMarginNs},
+     kBusy,
+     {},
+     -1,
+     {Action::kWait, kNow + 100'000, 4, true}},
+    {"lets what waits for nobody run though a delay is configured",
+     kDelayed,
+     LaneView{.rows = 1, .requests = 1, .oldest_ns = kNow, .queued = 1, .at_once = true},
+     kBusy,
+     {},
+     -1,
+     {Action::kRun}},
+    {"runs a preferred size before max delay",
+     kPreferring,
+     LaneView{.rows = 5, .requests = 3, .oldest_ns = kNow, .queued = 3, .preferred_rows = 4},
+     kIdle,
+     {},
+     -1,
+     {.action = Action::kRun, .rows = 4}},
+    {"waits while no preferred size is reached",
+     kPreferring,
+     LaneView{.rows = 3, .requests = 3, .oldest_ns = kNow, .queued = 3},
+     kIdle,
+     {},
+     -1,
+     {Action::kWait, kNow + 5'000'000, kForever, false}},
+    {"prefers a size over a full batch",
+     kPreferring,
+     LaneView{.rows = 80, .requests = 40, .oldest_ns = kNow, .queued = 40, .preferred_rows = 4},
+     kIdle,
+     {},
+     -1,
+     {.action = Action::kRun, .rows = 4}},
+    {"prefers no size once max delay is over",
+     kPreferring,
+     LaneView{.rows = 5, .requests = 3, .oldest_ns = kNow - 5'000'000, .queued = 3, .preferred_rows = 4},
+     kIdle,
+     {},
+     -1,
+     {Action::kRun}},
+    {"prefers a size without a delay as well",
+     kPreferringAtOnce,
+     LaneView{.rows = 5, .requests = 3, .oldest_ns = kNow - 5'000'000, .queued = 3, .preferred_rows = 4},
+     kBusy,
+     {},
+     -1,
+     {.action = Action::kRun, .rows = 4}},
+    {"runs what there is when no preferred size is reached and nothing is to be waited for",
+     kPreferringAtOnce,
+     LaneView{.rows = 3, .requests = 3, .oldest_ns = kNow, .queued = 3},
+     kIdle,
+     {},
+     -1,
+     {Action::kRun}},
     {"does not gather while it backs off", kAtOnce, {1, 1, kNow, 1}, kBusy, {2, 1}, -1, {Action::kRun}},
     {"gathers again after it backed off",
      kAtOnce,
@@ -204,6 +273,7 @@ TEST(BatchPolicy, DecidesAsTheTableSays) {
     SCOPED_TRACE(row.what);
     const Decision got = DecideBatch(row.options, row.lane, row.load, row.memory, row.gather_began, kNow);
     EXPECT_EQ(got.action, row.expected.action);
+    EXPECT_EQ(got.rows, row.expected.rows);
     if (row.expected.action == Action::kRun || got.action == Action::kRun) continue;
     EXPECT_NEAR(static_cast<double>(got.until_ns), static_cast<double>(row.expected.until_ns), 1);
     EXPECT_EQ(got.wake_requests, row.expected.wake_requests);

@@ -14,21 +14,28 @@ constexpr int64_t kLongestSleepNs = int64_t{3'600} * 1'000'000'000;
 
 }  // namespace
 
-BatchQueue::BatchQueue(Options options, const Clock* clock) : options_(std::move(options)), clock_(clock) {}
+BatchQueue::BatchQueue(Options options, const Clock* clock)
+    : options_(std::move(options)), prioritized_(!options_.priorities.trivial()), clock_(clock) {}
 
 PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
   MutexLock lock(&mu_);
   if (closed_) return PushResult::kClosed;
   if (rows_ > 0 && rows_ + item->rows > options_.max_queue_rows) return PushResult::kFull;
+  if (prioritized_) {
+    const uint64_t level = LevelOf(options_.priorities, item->priority);
+    const QueuePolicy& policy = PolicyOf(options_.priorities, level);
+    const auto of_level = requests_of_level_.find(level);
+    const int64_t waiting = of_level == requests_of_level_.end() ? 0 : of_level->second;
+    if (policy.max_queue_size > 0 && waiting >= policy.max_queue_size) return PushResult::kLevelFull;
+    item->rank_ = 2 * level;
+    item->delays_ = policy.timeout_action == TimeoutAction::kDelay;
+    item->leaves_ns_ = WaitsUntil(policy, item->accepted_ns, item->timeout_ns);
+    if (!item->delays_) earliest_leave_ = std::min(earliest_leave_, item->leaves_ns_);
+  }
   Lane& lane = lanes_[item->lane_key];
-  item->waiting_ = true;
-  lane.rows += item->rows;
-  ++lane.requests;
-  rows_ += item->rows;
-  ++requests_;
+  Enter(&lane, item.get(), item->rows);
   ++outstanding_;
-  earliest_deadline_ = std::min(earliest_deadline_, item->deadline_ns);
-  lane.items.push_back(item);
+  lane.PushBack(item->rank_, item);
   meter_.OnArrival(item->accepted_ns, outstanding_);
   if (meter_.WantsCpu(item->accepted_ns) && options_.process_cpu_ns) {
     meter_.OnCpu(item->accepted_ns, options_.process_cpu_ns(), options_.cpus);
@@ -36,8 +43,11 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
   // An instance that waits for company is left asleep until enough wait for it, a batch is full, or a
   // deadline presses.
   if (waiters_ == 0) return PushResult::kOk;
-  const bool presses = LastStart(item->deadline_ns, EstimateRun(lane.rows), meter_.WakeLag()) < wake_until_;
-  if (requests_ >= wake_requests_ || lane.rows >= options_.batch.max_batch_rows || item->solo || presses) {
+  int64_t last_start = LastStart(item->deadline_ns, EstimateRun(lane.rows), meter_.WakeLag());
+  if (!item->delays_) last_start = std::min(last_start, LastBegin(item->leaves_ns_, meter_.WakeLag()));
+  const auto& preferred = options_.batch.preferred_rows;
+  const int64_t enough = preferred.empty() ? options_.batch.max_batch_rows : preferred.front();
+  if (requests_ >= wake_requests_ || lane.rows >= enough || item->solo || last_start < wake_until_) {
     wake_.Signal();
     signalled_ns_ = item->accepted_ns;
   }
@@ -94,19 +104,12 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch,
                                 std::vector<std::shared_ptr<QueueItem>>* dead) {
   batch->clear();
   dead->clear();
-  const auto lane = PickLane(now, dead);
   LaneView view;
-  bool at_once = closed_;
-  if (lane != lanes_.end()) {
-    const QueueItem& front = *lane->second.items.front();
-    view = {lane->second.rows, lane->second.requests, front.accepted_ns, requests_, earliest_deadline_};
-    at_once = at_once || front.solo || front.retry_;
-  }
-  Decision decision{Action::kRun};
-  if (view.requests == 0 || !at_once) {
-    decision = closed_ ? Decision{}
-                       : DecideBatch(options_.batch, view, Load(now, view.rows), memory_, gather_began_, now);
-  }
+  Lane* const lane = PickLane(now, &view, dead);
+  const Decision decision =
+      closed_ && lane == nullptr
+          ? Decision{}
+          : DecideBatch(options_.batch, view, Load(now, view.rows), memory_, gather_began_, now);
   if (decision.action == Action::kWait) {
     if (decision.gathering && gather_began_ < 0) {
       gather_began_ = now;
@@ -119,24 +122,17 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch,
   }
   memory_ = gather_began_ >= 0 ? AfterGather(memory_, view.requests - gather_from_) : AfterBatch(memory_);
   gather_began_ = -1;
-  TakeBatch(lane, now, batch, dead);
+  TakeBatch(lane, std::min(decision.rows, options_.batch.max_batch_rows), now, batch, dead);
   return decision;
 }
 
-BatchQueue::Lanes::iterator BatchQueue::PickLane(int64_t now, std::vector<std::shared_ptr<QueueItem>>* dead) {
-  auto best = lanes_.end();
+Lane* BatchQueue::PickLane(int64_t now, LaneView* view, std::vector<std::shared_ptr<QueueItem>>* dead) {
+  Lane* best = nullptr;
   int64_t best_due = 0;
   for (auto it = lanes_.begin(); it != lanes_.end();) {
     Lane& lane = it->second;
-    while (!lane.items.empty()) {
-      QueueItem* front = lane.items.front().get();
-      const bool alive = front->death_ == Death::kNone;
-      if (alive && front->deadline_ns > now) break;
-      if (alive && Kill(&lane, front, Death::kExpired)) dead->push_back(lane.items.front());
-      --dead_in_lanes_;
-      lane.items.pop_front();
-    }
-    if (lane.items.empty()) {
+    while (!lane.empty() && !IsReady(*lane.Front(), now)) SkipFront(&lane, now, dead);
+    if (lane.empty()) {
       // The lane of a model with one shape is used again at once; others may never be.
       if (it->first.empty()) {
         ++it;
@@ -145,29 +141,72 @@ BatchQueue::Lanes::iterator BatchQueue::PickLane(int64_t now, std::vector<std::s
       }
       continue;
     }
-    const QueueItem& front = *lane.items.front();
-    const bool at_once = lane.rows >= options_.batch.max_batch_rows || front.solo || front.retry_;
-    const int64_t due = front.accepted_ns + (at_once ? 0 : options_.batch.max_queue_delay_ns);
-    if (best == lanes_.end() || due < best_due) {
-      best = it;
+    const LaneView mine = ViewOf(lane);
+    const int64_t due = DueAt(options_.batch, mine, meter_.WakeLag());
+    if (best == nullptr || ComesBefore(mine, due, *view, best_due, now)) {
+      best = &lane;
       best_due = due;
+      *view = mine;
     }
     ++it;
   }
   return best;
 }
 
-void BatchQueue::TakeBatch(Lanes::iterator lane_it, int64_t now, std::vector<Slice>* batch,
+LaneView BatchQueue::ViewOf(const Lane& lane) const {
+  const QueueItem& front = *lane.Front();
+  LaneView view{lane.rows, lane.requests, front.accepted_ns, requests_, earliest_deadline_};
+  view.rank = lane.FrontRank();
+  view.at_once = closed_ || front.solo || front.retry_;
+  if (prioritized_) {
+    // The first of each tier has waited longest in it, and leaves first but for those whose own timeout is
+    // shorter; these have it as their deadline.
+    for (const Lane::Tier& tier : lane.tiers()) {
+      const auto first = std::find_if(tier.items.begin(), tier.items.end(),
+                                      [](const auto& item) { return item->death_ == Death::kNone; });
+      if (first == tier.items.end()) continue;
+      view.oldest_ns = std::min(view.oldest_ns, (*first)->accepted_ns);
+      if (!(*first)->delays_) view.leaves_ns = std::min(view.leaves_ns, (*first)->leaves_ns_);
+    }
+  }
+  if (!options_.batch.preferred_rows.empty() && !view.at_once) {
+    PreferredPrefix prefix(options_.batch.preferred_rows);
+    bool more = true;
+    for (size_t t = 0; t < lane.tiers().size() && more; ++t) {
+      const auto& items = lane.tiers()[t].items;
+      for (auto it = items.begin(); it != items.end() && more; ++it) {
+        const QueueItem& item = **it;
+        if (item.death_ != Death::kNone) continue;
+        const bool alone = item.solo || item.retry_ || item.rows > options_.batch.max_batch_rows;
+        more = !(alone && &item != &front) && prefix.Add(item.rows - item.taken_) && !alone;
+      }
+    }
+    view.preferred_rows = prefix.rows();
+  }
+  return view;
+}
+
+void BatchQueue::SkipFront(Lane* lane, int64_t now, std::vector<std::shared_ptr<QueueItem>>* dead) {
+  const std::shared_ptr<QueueItem> front = lane->Front();
+  const bool timed_out = front->leaves_ns_ <= now && front->leaves_ns_ <= front->deadline_ns;
+  lane->PopFront();
+  if (front->death_ != Death::kNone) {
+    --dead_in_lanes_;
+  } else if (timed_out && front->delays_) {
+    front->leaves_ns_ = kNever;
+    lane->PushBack(++front->rank_, front);
+  } else {
+    if (Kill(lane, front.get(), timed_out ? Death::kTimedOut : Death::kExpired)) dead->push_back(front);
+    --dead_in_lanes_;
+  }
+}
+
+void BatchQueue::TakeBatch(Lane* lane, int64_t room, int64_t now, std::vector<Slice>* batch,
                            std::vector<std::shared_ptr<QueueItem>>* dead) {
-  Lane& lane = lane_it->second;
-  int64_t room = options_.batch.max_batch_rows;
-  while (!lane.items.empty()) {
-    const std::shared_ptr<QueueItem>& front = lane.items.front();
-    const bool expired = front->death_ == Death::kNone && front->deadline_ns <= now;
-    if (expired && Kill(&lane, front.get(), Death::kExpired)) dead->push_back(front);
-    if (front->death_ != Death::kNone) {
-      --dead_in_lanes_;
-      lane.items.pop_front();
+  while (!lane->empty()) {
+    const std::shared_ptr<QueueItem>& front = lane->Front();
+    if (!IsReady(*front, now)) {
+      SkipFront(lane, now, dead);
       continue;
     }
     const bool whole = front->solo || front->rows <= options_.batch.max_batch_rows;
@@ -179,30 +218,42 @@ void BatchQueue::TakeBatch(Lanes::iterator lane_it, int64_t now, std::vector<Sli
     batch->push_back({front, front->taken_, take});
     front->taken_ += take;
     ++front->slices_out_;
+    front->leaves_ns_ = kNever;
     room -= take;
-    lane.rows -= take;
-    rows_ -= take;
-    if (front->taken_ == front->rows) {
-      front->waiting_ = false;
-      --lane.requests;
-      --requests_;
-      lane.items.pop_front();
-    }
+    Leave(lane, front.get(), take);
+    if (!front->waiting_) lane->PopFront();
     if (alone || room <= 0) break;
   }
   if (requests_ > 0 && waiters_ > 0) wake_.Signal();
 }
 
+void BatchQueue::Enter(Lane* lane, QueueItem* item, int64_t rows) {
+  item->waiting_ = true;
+  lane->rows += rows;
+  ++lane->requests;
+  rows_ += rows;
+  ++requests_;
+  if (prioritized_) ++requests_of_level_[item->rank_ / 2];
+  earliest_deadline_ = std::min(earliest_deadline_, item->deadline_ns);
+}
+
+void BatchQueue::Leave(Lane* lane, QueueItem* item, int64_t rows) {
+  lane->rows -= rows;
+  rows_ -= rows;
+  if (item->death_ == Death::kNone && item->taken_ < item->rows) return;
+  item->waiting_ = false;
+  --lane->requests;
+  --requests_;
+  if (!prioritized_) return;
+  const auto of_level = requests_of_level_.find(item->rank_ / 2);
+  if (--of_level->second == 0) requests_of_level_.erase(of_level);
+}
+
 bool BatchQueue::Kill(Lane* lane, QueueItem* item, Death why) {
   assert(item->waiting_ && item->death_ == Death::kNone);
-  const int64_t left = item->rows - item->taken_;
-  lane->rows -= left;
-  --lane->requests;
-  rows_ -= left;
-  --requests_;
-  ++dead_in_lanes_;
   item->death_ = why;
-  item->waiting_ = false;
+  Leave(lane, item, item->rows - item->taken_);
+  ++dead_in_lanes_;
   return item->slices_out_ == 0;
 }
 
@@ -222,13 +273,8 @@ void BatchQueue::Requeue(const std::vector<std::shared_ptr<QueueItem>>& items) {
     item.taken_ = 0;
     item.slices_out_ = 0;
     item.retry_ = true;
-    item.waiting_ = true;
-    lane.rows += item.rows;
-    ++lane.requests;
-    rows_ += item.rows;
-    ++requests_;
-    earliest_deadline_ = std::min(earliest_deadline_, item.deadline_ns);
-    lane.items.push_front(*it);
+    Enter(&lane, &item, item.rows);
+    lane.PushFront(item.rank_, *it);
   }
   wake_.SignalAll();
 }
@@ -254,28 +300,35 @@ bool BatchQueue::Cancel(QueueItem* item) {
 void BatchQueue::TakeExpired(int64_t now, std::vector<std::shared_ptr<QueueItem>>* dead) {
   dead->clear();
   MutexLock lock(&mu_);
-  if (earliest_deadline_ > now) return;
-  int64_t earliest = kNever;
+  if (earliest_deadline_ > now && earliest_leave_ > now) return;
+  int64_t earliest_deadline = kNever;
+  int64_t earliest_leave = kNever;
   for (auto& [key, lane] : lanes_) {
-    for (const auto& item : lane.items) {
-      if (item->death_ != Death::kNone) continue;
-      if (item->deadline_ns > now) {
-        earliest = std::min(earliest, item->deadline_ns);
-      } else if (Kill(&lane, item.get(), Death::kExpired)) {
-        dead->push_back(item);
+    for (const Lane::Tier& tier : lane.tiers()) {
+      for (const auto& item : tier.items) {
+        if (item->death_ != Death::kNone) continue;
+        const int64_t leaves = item->delays_ ? kNever : item->leaves_ns_;
+        if (std::min(item->deadline_ns, leaves) > now) {
+          earliest_deadline = std::min(earliest_deadline, item->deadline_ns);
+          earliest_leave = std::min(earliest_leave, leaves);
+          continue;
+        }
+        const Death why = leaves <= item->deadline_ns ? Death::kTimedOut : Death::kExpired;
+        if (Kill(&lane, item.get(), why)) dead->push_back(item);
       }
     }
   }
-  earliest_deadline_ = earliest;
+  earliest_deadline_ = earliest_deadline;
+  earliest_leave_ = earliest_leave;
   Compact();
 }
 
 void BatchQueue::Compact() {
   if (dead_in_lanes_ < kTolerableDead || dead_in_lanes_ < requests_) return;
   for (auto& [key, lane] : lanes_) {
-    std::erase_if(lane.items, [](const auto& item) { return item->death_ != Death::kNone; });
+    lane.EraseIf([](const auto& item) { return item->death_ != Death::kNone; });
   }
-  std::erase_if(lanes_, [](const auto& lane) { return lane.second.items.empty(); });
+  std::erase_if(lanes_, [](const auto& lane) { return lane.second.empty(); });
   dead_in_lanes_ = 0;
 }
 
@@ -289,8 +342,10 @@ void BatchQueue::TakeAll(std::vector<std::shared_ptr<QueueItem>>* dead) {
   dead->clear();
   MutexLock lock(&mu_);
   for (auto& [key, lane] : lanes_) {
-    for (const auto& item : lane.items) {
-      if (item->death_ == Death::kNone && Kill(&lane, item.get(), Death::kAborted)) dead->push_back(item);
+    for (const Lane::Tier& tier : lane.tiers()) {
+      for (const auto& item : tier.items) {
+        if (item->death_ == Death::kNone && Kill(&lane, item.get(), Death::kAborted)) dead->push_back(item);
+      }
     }
   }
   lanes_.clear();

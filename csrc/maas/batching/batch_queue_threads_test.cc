@@ -76,6 +76,7 @@ class Storm {
       item->rows = 1 + static_cast<int64_t>(random() % 3);
       if (random() % 20 == 0) item->rows = 30;  // Split.
       item->solo = random() % 30 == 0;
+      item->priority = random() % 4;
       item->lane_key = std::string(1, static_cast<char>('a' + random() % 4));
       item->accepted_ns = SteadyClock::Get()->Now();
       if (random() % 10 == 0)
@@ -85,7 +86,7 @@ class Storm {
         ++accepted_;
         mine.push_back(std::move(item));
       } else {
-        EXPECT_EQ(pushed, PushResult::kFull);
+        EXPECT_TRUE(pushed == PushResult::kFull || pushed == PushResult::kLevelFull);
         EXPECT_EQ(item.use_count(), 1);
         std::this_thread::yield();
       }
@@ -137,6 +138,7 @@ struct StormCase {
   int consumers;
   int64_t delay_ns;
   bool gathers;
+  bool policies = false;
 };
 
 class BatchQueueStorm : public testing::TestWithParam<StormCase> {};
@@ -146,6 +148,13 @@ TEST_P(BatchQueueStorm, CompletesEveryItemExactlyOnce) {
   options.batch = {8, GetParam().delay_ns};
   options.max_queue_rows = 200;
   if (!GetParam().gathers) options.process_cpu_ns = [] { return int64_t{0}; };
+  if (GetParam().policies) {
+    options.batch.preferred_rows = {2, 5};
+    options.priorities = {.levels = 3, .default_level = 2, .policy = {}, .by_level = {}};
+    options.priorities.policy.default_timeout_ns = 300'000;
+    options.priorities.by_level[2] = {.default_timeout_ns = 50'000, .timeout_action = TimeoutAction::kDelay};
+    options.priorities.by_level[3] = {.max_queue_size = 20};
+  }
   Storm storm(std::move(options));
   storm.Run(GetParam().producers, GetParam().consumers, 3000);
   EXPECT_GT(storm.accepted(), 0);
@@ -158,7 +167,8 @@ INSTANTIATE_TEST_SUITE_P(All, BatchQueueStorm,
                          testing::Values(StormCase{"one_to_one", 1, 1, 0, false},
                                          StormCase{"four_to_three", 4, 3, 0, false},
                                          StormCase{"with_delay", 4, 3, 100'000, false},
-                                         StormCase{"with_gathering", 4, 3, 0, true}),
+                                         StormCase{"with_gathering", 4, 3, 0, true},
+                                         StormCase{"with_policies", 4, 3, 100'000, false, true}),
                          [](const auto& each) { return each.param.name; });
 
 std::shared_ptr<CountedItem> NewItem() {
@@ -228,6 +238,33 @@ TEST(BatchQueueWakeUps, ADeadlineThatPressesEndsTheWaitForCompany) {
   ASSERT_EQ(consumer.wait_for(seconds(20)), std::future_status::ready);
   EXPECT_EQ(consumer.get(), 2u) << "both in one batch, before the deadline";
   queue.Close();
+}
+
+TEST(BatchQueueWakeUps, APolicyThatPressesAndAPreferredSizeEndTheWaitForCompany) {
+  for (bool preferred : {false, true}) {
+    CountingClock clock;
+    BatchQueue::Options options;
+    options.batch = {8, 3'600'000'000'000};
+    if (preferred) {
+      options.batch.preferred_rows = {2};
+    } else {
+      options.priorities = {.levels = 2, .default_level = 2, .policy = {}, .by_level = {}};
+      options.priorities.by_level[1] = {.default_timeout_ns = 300'000'000};
+    }
+    options.process_cpu_ns = [] { return int64_t{0}; };
+    BatchQueue queue(std::move(options), &clock);
+    auto consumer = PopOne(&queue);
+    while (clock.asked() < 1) std::this_thread::yield();
+    ASSERT_EQ(queue.Push(NewItem()), PushResult::kOk);
+    while (clock.asked() < 3) std::this_thread::yield();
+    ASSERT_EQ(queue.waiting_rows(), 1) << "asleep until the delay has passed";
+    auto pressing = NewItem();
+    pressing->priority = 1;
+    ASSERT_EQ(queue.Push(pressing), PushResult::kOk);
+    ASSERT_EQ(consumer.wait_for(seconds(20)), std::future_status::ready);
+    EXPECT_EQ(consumer.get(), 2u) << "both in one batch";
+    queue.Close();
+  }
 }
 
 TEST(BatchQueueWakeUps, ABurstWakesEveryInstanceThatItNeeds) {

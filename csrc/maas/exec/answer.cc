@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "maas/exec/classify.h"
 #include "maas/exec/run_shapes.h"
 #include "maas/pack/pack_plan.h"
 #include "maas/wire/field_path.h"
@@ -49,6 +50,10 @@ bool IsComplete(const RunOutput& output, DataType type) {
   return count == 0 || (count > 0 && output.data != nullptr);
 }
 
+size_t RawSize(const Dims& dims, DataType type) {
+  return static_cast<size_t>(ElementCount(dims)) * ElementSize(type);
+}
+
 Status BadOutput(const ModelSpec& spec, const OutputSpec& output, const std::string& what) {
   return Status(Code::kInternal, "BAD_MODEL_OUTPUT",
                 "model " + spec.name + ":" + std::to_string(spec.version) + " returned output '" +
@@ -85,50 +90,130 @@ Status Answer::Plan(const Entry& entry, std::span<const RunOutput> outputs, int6
   parts_.resize(entry.bound.outputs.size());
   heads_.resize(entry.bound.outputs.size());
   for (size_t i = 0; i < parts_.size(); ++i) {
-    const BoundOutput& wanted = entry.bound.outputs[i];
-    Part& part = parts_[i];
-    part.spec = &entry.version->spec.outputs[static_cast<size_t>(wanted.index)];
-    part.source = &outputs[static_cast<size_t>(wanted.index)];
-    part.quantize = wanted.quantize.get();
-    part.dims = ShapeOfAnswer(*part.spec, entry.bound, part.source->dims, entry.rows);
-    OutputHead& head = heads_[i];
-    head = {part.spec->name, part.spec->datatype, part.dims, 0, nullptr};
-    if (part.spec->datatype == DataType::kBytes) {
-      EncodeStrings(part.source->strings, SourceOf(part), part.dims, &part.strings);
-      head.data_size = part.strings.size();
-      continue;
-    }
-    if (part.quantize != nullptr) {
-      const Quantization& asked = part.quantize->params;
-      head.datatype = part.quantize->datatype;
-      head.quantization = &asked;
-      const int64_t size = asked.has_axis ? part.dims[asked.axis] : 1;
-      if (asked.scales.empty()) {
-        // The values are chosen in Write(); only their number matters to the size.
-        Quantization& chosen = chosen_.emplace_back(asked);
-        chosen.scales.assign(static_cast<size_t>(size), 1.0F);
-        chosen.zero_points.assign(static_cast<size_t>(size), head.datatype == DataType::kUint8 ? 128 : 0);
-        head.quantization = &chosen;
-      } else if (asked.scales.size() > 1 && std::ssize(asked.scales) != size) {
-        // BindRequest cannot know where only the run tells the size.
-        const FieldPath output{nullptr, "outputs", static_cast<std::ptrdiff_t>(i)};
-        const FieldPath quantize{&output, "quantize"};
-        return InvalidField(&quantize, "scales",
-                            "expected 1 or " + std::to_string(size) + ", the size of axis " +
-                                std::to_string(asked.axis) + " of output '" + part.spec->name + "', got " +
-                                std::to_string(asked.scales.size()));
-      }
-    }
-    head.data_size = static_cast<size_t>(ElementCount(part.dims)) * ElementSize(head.datatype);
+    parts_[i].wanted = &entry.bound.outputs[i];
+    MAAS_RETURN_IF_ERROR(PlanPart(i, outputs[static_cast<size_t>(parts_[i].wanted->index)]));
   }
-  const ResponseHead head = Head();
-  size_ = entry.reply.group != 0 ? StreamAnswerSize(head) : PredictResponseSize(head);
+  size_ = entry.reply.codec->size(Head());
+  return {};
+}
+
+Status Answer::PlanPart(size_t i, const RunOutput& source) {
+  Part& part = parts_[i];
+  OutputHead& head = heads_[i];
+  part.spec = &entry_->version->spec.outputs[static_cast<size_t>(part.wanted->index)];
+  part.source = &source;
+  part.dims = ShapeOfAnswer(*part.spec, entry_->bound, source.dims, entry_->rows);
+  part.encoded = false;
+  part.chosen = nullptr;
+  head = {part.spec->name, part.spec->datatype, part.dims, 0, nullptr, nullptr, 0};
+  if (part.spec->wire_dims) head.shape = Reshaped(part.spec->dims, part.dims, *part.spec->wire_dims);
+  if (part.wanted->classification > 0) {
+    ClassifyRows(i);
+  } else if (part.spec->datatype == DataType::kBytes) {
+    EncodeStrings(source.strings, SourceOf(part), part.dims, &part.bytes);
+    part.encoded = true;
+  } else {
+    MAAS_RETURN_IF_ERROR(PlanQuantization(i));
+  }
+  if (part.wanted->shared != nullptr) return PlaceShared(i);
+  const Codec& codec = *entry_->reply.codec;
+  if (codec.form(head.datatype, entry_->view.typed) == ElementForm::kTranscoded) {
+    Encode(i);
+    std::string transcoded;
+    codec.transcode(head.datatype, std::as_bytes(std::span(part.bytes)), &transcoded);
+    part.bytes = std::move(transcoded);
+  }
+  head.data_size = part.encoded ? part.bytes.size() : RawSize(part.dims, head.datatype);
+  return {};
+}
+
+Status Answer::PlanQuantization(size_t i) {
+  Part& part = parts_[i];
+  OutputHead& head = heads_[i];
+  const OutputQuantization* quantize = part.wanted->quantize.get();
+  if (quantize == nullptr) return {};
+  const Quantization& asked = quantize->params;
+  head.datatype = quantize->datatype;
+  head.quantization = &asked;
+  const int64_t size = asked.has_axis ? part.dims[asked.axis] : 1;
+  if (asked.scales.empty()) {
+    // The values are chosen in Write(); only their number matters to the size.
+    Quantization& chosen = chosen_.emplace_back(asked);
+    chosen.scales.assign(static_cast<size_t>(size), 1.0F);
+    chosen.zero_points.assign(static_cast<size_t>(size), head.datatype == DataType::kUint8 ? 128 : 0);
+    head.quantization = part.chosen = &chosen;
+  } else if (asked.scales.size() > 1 && std::ssize(asked.scales) != size) {
+    // BindRequest cannot know where only the run tells the size.
+    const FieldPath output{nullptr, "outputs", static_cast<std::ptrdiff_t>(i)};
+    const FieldPath at{&output, "quantize"};
+    return InvalidField(&at, "scales",
+                        "expected 1 or " + std::to_string(size) + ", the size of axis " +
+                            std::to_string(asked.axis) + " of output '" + part.spec->name + "', got " +
+                            std::to_string(asked.scales.size()));
+  }
+  return {};
+}
+
+void Answer::ClassifyRows(size_t i) {
+  Part& part = parts_[i];
+  OutputHead& head = heads_[i];
+  const DataType type = part.spec->datatype;
+  const int axis = part.spec->batch_axis;
+  const int64_t rows = axis >= 0 ? part.dims[axis] : 1;
+  Dims row_dims = part.dims;
+  if (axis >= 0) row_dims[axis] = 1;
+  const size_t row_size = RawSize(row_dims, type);
+  dense_.resize(row_size);
+  std::string strings;
+  int64_t classes = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    Box from = SourceOf(part);
+    if (axis >= 0) from.offset[axis] += row;
+    CopyBox(part.source->data, from, dense_.data(), Whole(row_dims), row_dims, {type, type, {}, {}, -1});
+    classes = Classify(type, std::span(dense_).first(row_size), part.wanted->classification,
+                       part.spec->labels, &strings);
+  }
+  head.datatype = DataType::kBytes;
+  head.shape = Dims();
+  if (axis >= 0) head.shape.push_back(rows);
+  head.shape.push_back(classes);
+  part.bytes = std::move(strings);
+  part.encoded = true;
+}
+
+void Answer::Encode(size_t i) {
+  Part& part = parts_[i];
+  if (part.encoded) return;
+  ChooseScales(i);
+  part.bytes.resize(RawSize(part.dims, heads_[i].datatype));
+  WritePart(i, reinterpret_cast<std::byte*>(part.bytes.data()));
+  part.encoded = true;
+}
+
+Status Answer::PlaceShared(size_t i) {
+  Part& part = parts_[i];
+  const SharedMemoryView& shared = *part.wanted->shared;
+  Encode(i);
+  const FieldPath output{nullptr, "outputs", static_cast<std::ptrdiff_t>(i)};
+  const FieldPath at{&output, "parameters"};
+  if (part.bytes.size() > shared.size) {
+    return InvalidField(&at, "shared_memory_byte_size",
+                        "expected at least " + std::to_string(part.bytes.size()) + " for output '" +
+                            part.spec->name + "', got " + std::to_string(shared.size));
+  }
+  const Status written = shared.memory->Write(shared.offset, std::as_bytes(std::span(part.bytes)));
+  if (!written.ok()) {
+    const Violation& v = written.violations().front();
+    return InvalidField(&at, v.field, v.description);
+  }
+  heads_[i].shared = &shared;
+  heads_[i].shared_size = part.bytes.size();
   return {};
 }
 
 ResponseHead Answer::Head() const {
   const ModelSpec& spec = entry_->version->spec;
-  return {entry_->view.id, spec.name, spec.version, heads_, receipt_};
+  return {entry_->view.id, spec.name, spec.version, heads_, receipt_, entry_->view.typed};
 }
 
 Box Answer::SourceOf(const Part& part) const {
@@ -145,42 +230,37 @@ void Answer::Write(std::byte* out) {
     data = many.data();
   }
   // The scales that the server chooses are part of the head, so they are chosen before it is written.
-  auto chosen = chosen_.begin();
-  for (size_t i = 0; i < parts_.size() && chosen != chosen_.end(); ++i) {
-    if (heads_[i].quantization != &*chosen) continue;
-    ChooseScales(parts_[i], heads_[i].datatype, &*chosen);
-    ++chosen;
+  if (!chosen_.empty()) {
+    for (size_t i = 0; i < parts_.size(); ++i) ChooseScales(i);
   }
-  const ResponseHead head = Head();
-  if (entry_->reply.group != 0) {
-    WriteStreamAnswer(head, out, data);
-  } else {
-    WritePredictResponse(head, out, data);
-  }
+  entry_->reply.codec->write(Head(), out, data);
   for (size_t i = 0; i < parts_.size(); ++i) {
     if (heads_[i].data_size > 0) WritePart(i, data[i]);
   }
 }
 
-void Answer::ChooseScales(const Part& part, DataType to, Quantization* chosen) {
+void Answer::ChooseScales(size_t i) {
+  Part& part = parts_[i];
+  if (part.chosen == nullptr) return;
+  Quantization* const chosen = std::exchange(part.chosen, nullptr);
   const Box from = SourceOf(part);
   const DataType type = part.spec->datatype;
   const PackPlan plan = PlanPack(from, Whole(part.dims), part.dims);
   const std::byte* values = part.source->data + static_cast<size_t>(plan.src_offset) * ElementSize(type);
   if (plan.loop_count > 0) {
     // Not side by side in the run's output.
-    dense_.resize(static_cast<size_t>(ElementCount(part.dims)) * ElementSize(type));
+    dense_.resize(RawSize(part.dims, type));
     CopyBox(part.source->data, from, dense_.data(), Whole(part.dims), part.dims, {type, type, {}, {}, -1});
     values = dense_.data();
   }
-  ChooseQuantization(values, type, part.dims, chosen->has_axis ? chosen->axis : -1, to, chosen->scales,
-                     chosen->zero_points);
+  ChooseQuantization(values, type, part.dims, chosen->has_axis ? chosen->axis : -1, heads_[i].datatype,
+                     chosen->scales, chosen->zero_points);
 }
 
 void Answer::WritePart(size_t i, std::byte* out) const {
   const Part& part = parts_[i];
-  if (part.spec->datatype == DataType::kBytes) {
-    std::memcpy(out, part.strings.data(), part.strings.size());
+  if (part.encoded) {
+    std::memcpy(out, part.bytes.data(), part.bytes.size());
     return;
   }
   Conversion conversion{part.spec->datatype, heads_[i].datatype, {}, {}, -1};

@@ -37,8 +37,10 @@ class Answer {
  public:
   // The answer to `entry`, whose rows are `row` and the following of the run.
   // `outputs` and `entry` must outlive Write().
-  // INVALID_ARGUMENT: the request has scales for another size than an output came out with; there is no
-  // answer then.
+  // What goes to shared memory is written there at once, and what the protocol wants in a form of its own is
+  // made.
+  // INVALID_ARGUMENT: the request has scales for another size than an output came out with, or shared memory
+  // that is too small or gone; there is no answer then.
   Status Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_t row, const Receipt& receipt);
   size_t size() const { return size_; }
   // Writes size() bytes at `out`. REQUIRES: Plan() was ok.
@@ -48,14 +50,23 @@ class Answer {
   struct Part {
     const OutputSpec* spec = nullptr;
     const RunOutput* source = nullptr;
-    const OutputQuantization* quantize = nullptr;
+    const BoundOutput* wanted = nullptr;
     Dims dims;
-    std::string strings;  // BYTES, encoded.
+    bool encoded = false;  // The data is in `bytes`, or lies in shared memory.
+    std::string bytes;
+    Quantization* chosen = nullptr;  // Whose scales are still to be chosen from the values.
   };
+  Status PlanPart(size_t i, const RunOutput& source);
+  // Decides the datatype and the quantization that the answer says.
+  Status PlanQuantization(size_t i);
+  // The data in the form kRaw, before the head is written.
+  void Encode(size_t i);
+  Status PlaceShared(size_t i);
+  void ClassifyRows(size_t i);
   ResponseHead Head() const;
   // Where the rows of the entry are in the run's output.
   Box SourceOf(const Part& part) const;
-  void ChooseScales(const Part& part, DataType to, Quantization* chosen);
+  void ChooseScales(size_t i);
   void WritePart(size_t i, std::byte* out) const;
 
   const Entry* entry_ = nullptr;
@@ -65,7 +76,7 @@ class Answer {
   std::vector<Part> parts_;
   std::vector<OutputHead> heads_;
   std::deque<Quantization> chosen_;  // Stable addresses: heads_ point into it.
-  std::vector<std::byte> dense_;     // For outputs whose rows lie apart, while their scales are chosen.
+  std::vector<std::byte> dense_;     // For outputs whose rows lie apart, while they are looked at.
 };
 
 // Makes room for the answer to a split request, once. INTERNAL: these outputs do not fit those of the slices

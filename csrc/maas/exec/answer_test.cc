@@ -86,6 +86,18 @@ TEST_F(AnswerTest, TakesRowsFromAnyBatchAxis) {
   EXPECT_THAT(answer.outputs[0].Floats(), ElementsAre(2, 3, 5, 6));
 }
 
+TEST_F(AnswerTest, HasTheShapeThatClientsSee) {
+  OutputSpec output = MakeOutput("y", DataType::kFp32, {-1, 4});
+  output.wire_dims = {-1, 2, 2};
+  Make({output});
+  Ask(2);
+  const std::vector<float> values{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  const RunOutput run{{3, 4}, At(values), {}};
+  const DecodedAnswer answer = Answered({&run, 1}, 1);
+  EXPECT_THAT(answer.outputs[0].shape, ElementsAre(2, 2, 2));
+  EXPECT_THAT(answer.outputs[0].Floats(), ElementsAre(5, 6, 7, 8, 9, 10, 11, 12));
+}
+
 TEST_F(AnswerTest, GivesTheOutputsAskedForInTheOrderAskedFor) {
   OutputSpec shared = MakeOutput("s", DataType::kFp32, {1});
   shared.batch_axis = -1;

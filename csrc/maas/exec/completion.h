@@ -8,6 +8,7 @@
 #include <span>
 
 #include "maas/base/status.h"
+#include "maas/wire/codec.h"
 
 namespace maas {
 
@@ -44,10 +45,11 @@ inline constexpr size_t kMaxSharedBytes = size_t{1} << 20;
 struct ReplyTo {
   CompletionSink* sink = nullptr;  // Not owned.
   void* tag = nullptr;             // Opaque.
-  // Not 0: the request came over a stream. Answers of one batch with equal `group` and sink share buffers of
-  // PredictStreamAnswer entries, each carried by the first answer in it. 0: the answer is a PredictResponse
-  // of its own.
+  // Not 0: the request came over a stream whose answers may be joined. Answers of one batch with equal
+  // `group` and sink share buffers, one answer after the other, each buffer carried by the first answer in
+  // it. 0: the answer has a buffer of its own.
   uint64_t group = 0;
+  const Codec* codec = &PredictCodec();  // The protocol that the request came in and is answered in.
 };
 
 }  // namespace maas

@@ -1,15 +1,19 @@
 #include "maas/exec/entry.h"
 
+#include <algorithm>
 #include <span>
+#include <string>
 
 namespace maas {
 
-void CompleteUnrun(std::vector<std::shared_ptr<QueueItem>>* items, const Status& status,
-                   std::atomic<uint64_t> VersionCounters::*which) {
+void CompleteUnrun(std::vector<std::shared_ptr<QueueItem>>* items, const Status& status, Outcome outcome) {
   if (items->empty()) return;
   const auto entry_of = [items](size_t i) -> const Entry& { return static_cast<const Entry&>(*(*items)[i]); };
   Version& version = *entry_of(0).version;
-  VersionCounters::Add(&(version.counters.*which), items->size());
+  const int64_t now = version.clock->Now();
+  uint64_t ns = 0;
+  for (const auto& item : *items) ns += static_cast<uint64_t>(now - item->accepted_ns);
+  version.counters.OnEnded(outcome, items->size(), ns);
   version.queue.OnAnswered(static_cast<int64_t>(items->size()));
   std::vector<Completion> done;
   for (size_t begin = 0; begin < items->size();) {
@@ -23,6 +27,31 @@ void CompleteUnrun(std::vector<std::shared_ptr<QueueItem>>* items, const Status&
     begin = end;
   }
   items->clear();
+}
+
+void CompleteDropped(std::vector<std::shared_ptr<QueueItem>>* items) {
+  if (items->empty()) return;
+  Version& version = *static_cast<const Entry&>(*items->front()).version;
+  const auto timed_out = [&version](const auto& item) {
+    return version.queue.DeathOf(*item) == Death::kTimedOut;
+  };
+  const auto rest = std::stable_partition(items->begin(), items->end(), timed_out);
+  std::vector<std::shared_ptr<QueueItem>> expired(rest, items->end());
+  items->erase(rest, items->end());
+  if (!items->empty()) {
+    VersionCounters::Add(&version.counters.timed_out, items->size());
+    const ModelSpec& spec = version.spec;
+    CompleteUnrun(items,
+                  Status(Code::kUnavailable, "QUEUE_TIMEOUT",
+                         "waited as long as the queue policy of model " + spec.name + ":" +
+                             std::to_string(spec.version) + " allows")
+                      .WithRetryAfter(std::max<int64_t>(version.queue.EstimateWait(), 1'000'000)),
+                  Outcome::kExpired);
+  }
+  items->clear();
+  CompleteUnrun(&expired,
+                Status(Code::kDeadlineExceeded, "EXPIRED_IN_QUEUE", "the deadline passed in the queue"),
+                Outcome::kExpired);
 }
 
 }  // namespace maas

@@ -48,8 +48,10 @@ struct Entry final : QueueItem {
 };
 
 // Completes entries of one version that will not run. One Complete() call per run of entries with the same
-// sink. The version's counter `which` grows by one for each.
-void CompleteUnrun(std::vector<std::shared_ptr<QueueItem>>* items, const Status& status,
-                   std::atomic<uint64_t> VersionCounters::*which);
+// sink. The version counts each as `outcome`.
+void CompleteUnrun(std::vector<std::shared_ptr<QueueItem>>* items, const Status& status, Outcome outcome);
+
+// Completes entries of one version that left its queue unrun because they expired or timed out.
+void CompleteDropped(std::vector<std::shared_ptr<QueueItem>>* items);
 
 }  // namespace maas

@@ -41,9 +41,6 @@ std::vector<T> ValuesOf(std::string_view bytes) {
   if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
   return values;
 }
-inline std::string_view AsText(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 // Every field of one message, by number, in the order of the wire: numbers as they are, the rest as bytes.
 struct Fields {
@@ -215,21 +212,24 @@ struct Call {
   std::shared_ptr<Entry> entry;
 };
 
-// Decodes, binds and queues a request as the engine does.
+// Decodes, binds and queues a request as the engine does. `codec`: null for our own, of a stream iff there is
+// a group.
 inline std::unique_ptr<Call> Send(const std::shared_ptr<Version>& version, CompletionSink* sink,
-                                  const MessageBuilder& request, uint64_t group = 0) {
+                                  const MessageBuilder& request, uint64_t group = 0,
+                                  const Codec* codec = nullptr) {
+  if (codec == nullptr) codec = group == 0 ? &PredictCodec() : &PredictStreamCodec();
   auto call = std::make_unique<Call>();
   call->message = request.str();
   auto entry = std::make_shared<Entry>();
   entry->accepted_ns = version->clock->Now();
-  Status status = DecodePredictRequest(AsBytes(call->message), &entry->view);
+  Status status = codec->decode(AsBytes(call->message), &entry->view);
   if (status.ok()) status = BindRequest(version->spec, &entry->view, &entry->bound);
   EXPECT_TRUE(status.ok()) << status.message();
   entry->rows = entry->bound.rows;
   entry->solo = entry->bound.solo;
   entry->lane_key = entry->bound.lane_key;
   entry->version = version;
-  entry->reply = {sink, call.get(), group};
+  entry->reply = {sink, call.get(), group, codec};
   if (!entry->solo && entry->rows > version->spec.max_batch_size)
     entry->split = std::make_unique<SplitAnswer>();
   call->entry = entry;

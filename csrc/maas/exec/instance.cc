@@ -29,9 +29,9 @@ Status CutShort(Death why) {
   }
 }
 
-std::atomic<uint64_t> VersionCounters::*CounterOf(Death why) {
-  if (why == Death::kExpired) return &VersionCounters::expired;
-  return why == Death::kAborted ? &VersionCounters::failed : &VersionCounters::cancelled;
+Outcome OutcomeOf(Death why) {
+  if (why == Death::kExpired) return Outcome::kExpired;
+  return why == Death::kAborted ? Outcome::kFailed : Outcome::kCancelled;
 }
 
 bool IsWhole(const Slice& slice) { return slice.rows == slice.item->rows; }
@@ -48,9 +48,7 @@ bool Instance::Next() {
   plans_.ClearForgotten();
   while (true) {
     if (!version_->queue.Pop(&batch_, &dead_)) return false;
-    CompleteUnrun(&dead_,
-                  Status(Code::kDeadlineExceeded, "EXPIRED_IN_QUEUE", "the deadline passed in the queue"),
-                  &VersionCounters::expired);
+    CompleteDropped(&dead_);
     if (batch_.empty()) continue;
     Prepare();
     if (prepared_) return true;
@@ -96,7 +94,8 @@ Receipt Instance::ReceiptOf(const Entry& entry) const {
 }
 
 void Instance::Finish(std::vector<RunOutput> outputs) {
-  run_ns_ = version_->clock->Now() - started_ns_;
+  ended_ns_ = version_->clock->Now();
+  run_ns_ = ended_ns_ - started_ns_;
   outputs_ = std::move(outputs);
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (plan_->outputs[i].data != nullptr && outputs_[i].data == nullptr) {
@@ -113,6 +112,7 @@ void Instance::Finish(std::vector<RunOutput> outputs) {
   VersionCounters::Add(&counters.batches, 1);
   VersionCounters::Add(&counters.rows, static_cast<uint64_t>(rows_));
   VersionCounters::Add(&counters.run_ns, static_cast<uint64_t>(run_ns_));
+  counters.last_run_ns.store(ended_ns_, std::memory_order_relaxed);
   replies_.clear();
   if (answers_.size() < batch_.size()) answers_.resize(batch_.size());
   int64_t row = 0;
@@ -193,7 +193,7 @@ void Instance::Deliver() {
       }
     }
     if (!again.empty()) version_->queue.Requeue(again);
-    CompleteUnrun(&failed, failure_, &VersionCounters::failed);
+    CompleteUnrun(&failed, failure_, Outcome::kFailed);
   }
   batch_.clear();
   outputs_.clear();
@@ -202,7 +202,6 @@ void Instance::Deliver() {
 void Instance::DeliverWhole() {
   if (replies_.empty()) return;
   done_.clear();
-  uint64_t queue_ns = 0;
   uint64_t failed = 0;
   for (const Reply& reply : replies_) {
     const Entry& entry = EntryOf(batch_[reply.slice]);
@@ -215,13 +214,9 @@ void Instance::DeliverWhole() {
       answers_[reply.answer].Write(buffer.data + reply.offset);
       if (reply.first) done.buffer = buffer;
     }
-    queue_ns += static_cast<uint64_t>(closed_ns_ - entry.accepted_ns);
     done_.push_back(std::move(done));
   }
-  VersionCounters& counters = version_->counters;
-  VersionCounters::Add(&counters.queue_ns, queue_ns);
-  VersionCounters::Add(&counters.succeeded, replies_.size() - failed);
-  VersionCounters::Add(&counters.failed, failed);
+  CountAnswers(failed);
   version_->queue.OnAnswered(static_cast<int64_t>(replies_.size()));
   for (size_t begin = 0; begin < replies_.size();) {
     CompletionSink* sink = EntryOf(batch_[replies_[begin].slice]).reply.sink;
@@ -231,6 +226,38 @@ void Instance::DeliverWhole() {
     begin = end;
   }
   replies_.clear();
+}
+
+void Instance::CountAnswers(uint64_t failed) {
+  const int64_t now = version_->clock->Now();
+  LatencyHistogram latency;
+  uint64_t queue_ns = 0;
+  uint64_t succeeded_ns = 0;
+  uint64_t failed_ns = 0;
+  for (size_t i = 0; i < replies_.size(); ++i) {
+    const int64_t accepted_ns = batch_[replies_[i].slice].item->accepted_ns;
+    const auto took = static_cast<uint64_t>(now - accepted_ns);
+    if (!done_[i].status.ok()) {
+      failed_ns += took;
+      continue;
+    }
+    latency.Add(now - accepted_ns);
+    succeeded_ns += took;
+    queue_ns += static_cast<uint64_t>(closed_ns_ - accepted_ns);
+  }
+  VersionCounters& counters = version_->counters;
+  VersionCounters::Add(&counters.queue_ns, queue_ns);
+  counters.OnEnded(Outcome::kSucceeded, replies_.size() - failed, succeeded_ns);
+  if (failed > 0) counters.OnEnded(Outcome::kFailed, failed, failed_ns);
+  RecordBatch(now, latency);
+}
+
+void Instance::RecordBatch(int64_t now, const LatencyHistogram& latency) {
+  version_->statistics.Record({rows_,
+                               batch_.size(),
+                               {static_cast<uint64_t>(started_ns_ - closed_ns_),
+                                static_cast<uint64_t>(run_ns_), static_cast<uint64_t>(now - ended_ns_)}},
+                              latency);
 }
 
 void Instance::DeliverSlice(const Slice& slice, int64_t row) {
@@ -249,11 +276,12 @@ void Instance::DeliverSlice(const Slice& slice, int64_t row) {
     if (failure.ok()) failure = OpenSplit(entry, outputs_, &split.outputs);
     answer = split.outputs;
   }
+  if (failure.ok()) WriteSlice(entry, slice, outputs_, row, answer);
+  RecordBatch(version_->clock->Now(), {});
   if (!failure.ok()) {
     FailSlice(slice, failure);
     return;
   }
-  WriteSlice(entry, slice, outputs_, row, answer);
   if (version_->queue.Return(slice)) CompleteSplit(slice);
 }
 
@@ -284,7 +312,7 @@ void Instance::CompleteSplit(const Slice& slice) {
   const Death death = version_->queue.DeathOf(*entry);
   if (!failure.ok() || death != Death::kNone) {
     CompleteUnrun(&one, failure.ok() ? CutShort(death) : failure,
-                  failure.ok() ? CounterOf(death) : &VersionCounters::failed);
+                  failure.ok() ? OutcomeOf(death) : Outcome::kFailed);
     return;
   }
   std::vector<RunOutput> outputs;
@@ -301,11 +329,13 @@ void Instance::CompleteSplit(const Slice& slice) {
     if (buffer.data == nullptr) failure = NoMemoryForAnswer();
   }
   if (!failure.ok()) {
-    CompleteUnrun(&one, failure, &VersionCounters::failed);
+    CompleteUnrun(&one, failure, Outcome::kFailed);
     return;
   }
   answer.Write(buffer.data);
-  VersionCounters::Add(&version_->counters.succeeded, 1);
+  const int64_t took = version_->clock->Now() - entry->accepted_ns;
+  version_->counters.OnEnded(Outcome::kSucceeded, 1, static_cast<uint64_t>(took));
+  version_->statistics.RecordAnswer(took);
   VersionCounters::Add(&version_->counters.queue_ns, static_cast<uint64_t>(receipt.queue_ns));
   version_->queue.OnAnswered(1);
   Completion done{entry->reply.tag, {}, buffer};

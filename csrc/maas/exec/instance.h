@@ -71,6 +71,10 @@ class Instance {
   // Reserves the buffers of replies_: one per request, or shared by the group of a stream.
   void ReserveBuffers();
   void DeliverWhole();
+  // The answers of done_ are encoded, but for `failed` of them.
+  void CountAnswers(uint64_t failed);
+  // The run went well and its answers are encoded, at `now`.
+  void RecordBatch(int64_t now, const LatencyHistogram& latency);
   // Files one slice of a split request, and answers the request if it was the last.
   void DeliverSlice(const Slice& slice, int64_t row);
   void FailSlice(const Slice& slice, const Status& status);
@@ -90,6 +94,7 @@ class Instance {
   Status failure_;
   int64_t closed_ns_ = 0;
   int64_t started_ns_ = 0;
+  int64_t ended_ns_ = 0;
   int64_t run_ns_ = 0;
   int64_t rows_ = 0;
   bool prepared_ = false;

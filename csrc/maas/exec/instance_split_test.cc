@@ -89,6 +89,12 @@ TEST_F(InstanceSplitTest, SlicesOnTwoInstancesAreRejoined) {
   EXPECT_EQ(version_->counters.succeeded.load(), 1u);
   EXPECT_EQ(version_->counters.batches.load(), 3u);
   EXPECT_EQ(version_->counters.rows.load(), 20u);
+  EXPECT_GE(version_->counters.succeeded_ns.load(), 3001u);
+  const RunStatistics::Snapshot statistics = version_->statistics.Read();
+  EXPECT_EQ(statistics.latency.back(), 1u) << "one answer";
+  ASSERT_EQ(statistics.sizes.size(), 2u);
+  EXPECT_EQ(statistics.sizes[0].rows, 4);
+  EXPECT_EQ(statistics.sizes[1].batches, 2u);
 }
 
 TEST_F(InstanceSplitTest, OfAStreamAnswersWithAnEntryOfItsOwn) {

@@ -122,6 +122,31 @@ TEST_F(InstanceTest, AnswersEveryRequestOfABatchWithItsOwnRows) {
   EXPECT_EQ(Count(&VersionCounters::succeeded), 2u);
 }
 
+TEST_F(InstanceTest, MeasuresWhatEachPartOfABatchTook) {
+  Make(DoublingSpec());
+  Send(Ask({1, 2}, {1, 2}));
+  Send(Ask({2, 2}, {3, 4, 5, 6}));
+  const int64_t last_accepted = clock_.Now() - 1;
+  ASSERT_TRUE(instance_->Next());
+  const int64_t began = clock_.Now();
+  clock_.Advance(1000);
+  instance_->Finish({RunOutput{}});
+  clock_.Advance(300);
+  instance_->Deliver();
+  const auto after = static_cast<uint64_t>(began + 1300 - last_accepted);
+  EXPECT_EQ(Count(&VersionCounters::succeeded_ns), 2 * after + 1) << "the first came 1 ns before the second";
+  EXPECT_EQ(version_->counters.last_run_ns.load(), began + 1000);
+  const RunStatistics::Snapshot got = version_->statistics.Read();
+  EXPECT_EQ(got.batches.run_ns, 1000u);
+  EXPECT_EQ(got.batches.answer_ns, 300u);
+  EXPECT_EQ(got.requests.run_ns, 2000u);
+  EXPECT_EQ(got.requests.answer_ns, 600u);
+  ASSERT_EQ(got.sizes.size(), 1u);
+  EXPECT_EQ(got.sizes[0].rows, 3);
+  EXPECT_EQ(got.sizes[0].batches, 1u);
+  EXPECT_EQ(got.latency.back(), 2u);
+}
+
 TEST_F(InstanceTest, AnswersOfOneStreamShareABuffer) {
   Make(DoublingSpec());
   const Call* a1 = Send(Ask({1, 1}, {1}, "a1"), 5);
@@ -253,6 +278,7 @@ TEST_F(InstanceTest, CompletesWhatExpiredBeforeItRan) {
   EXPECT_FALSE(instance_->Next());
   EXPECT_EQ(Done(expired.get()).status.reason(), "EXPIRED_IN_QUEUE");
   EXPECT_EQ(Count(&VersionCounters::expired), 1u);
+  EXPECT_EQ(Count(&VersionCounters::expired_ns), 10u);
 }
 
 TEST_F(InstanceTest, SaysWhenTheSinkHasNoMemory) {
@@ -269,6 +295,9 @@ TEST_F(InstanceTest, SaysWhenTheSinkHasNoMemory) {
   }
   EXPECT_EQ(Count(&VersionCounters::failed), 3u);
   EXPECT_EQ(Count(&VersionCounters::succeeded), 0u);
+  EXPECT_GE(Count(&VersionCounters::failed_ns), 3000u) << "each waited for a run at least";
+  EXPECT_EQ(Count(&VersionCounters::succeeded_ns), 0u);
+  EXPECT_EQ(version_->statistics.Read().latency.back(), 0u) << "only answers have a latency";
 }
 
 TEST_F(InstanceTest, PadsToTheBucketFillsTheMaskAndCutsTheAnswer) {

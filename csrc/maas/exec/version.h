@@ -6,9 +6,13 @@
 #include <utility>
 
 #include "maas/batching/batch_queue.h"
+#include "maas/exec/run_statistics.h"
 #include "maas/model/spec.h"
 
 namespace maas {
+
+// How an accepted request ended.
+enum class Outcome : uint8_t { kSucceeded, kFailed, kCancelled, kExpired };
 
 // Relaxed: each is a count of its own, and readers want no more than that.
 struct VersionCounters {
@@ -17,11 +21,40 @@ struct VersionCounters {
   std::atomic<uint64_t> failed{0};
   std::atomic<uint64_t> cancelled{0};
   std::atomic<uint64_t> expired{0};
+  std::atomic<uint64_t> timed_out{0};  // Those of `expired` that the queue policy took out.
   std::atomic<uint64_t> rejected{0};
   std::atomic<uint64_t> batches{0};
   std::atomic<uint64_t> rows{0};
   std::atomic<uint64_t> run_ns{0};
-  std::atomic<uint64_t> queue_ns{0};
+  std::atomic<uint64_t> queue_ns{0};  // Of those that succeeded.
+  // From acceptance to the end, by outcome.
+  std::atomic<uint64_t> succeeded_ns{0};
+  std::atomic<uint64_t> failed_ns{0};
+  std::atomic<uint64_t> cancelled_ns{0};
+  std::atomic<uint64_t> expired_ns{0};
+  std::atomic<int64_t> last_run_ns{-1};  // When the last run ended, on the version's clock; -1: none did.
+
+  // `n` accepted requests ended so, `ns` after their acceptance in sum.
+  void OnEnded(Outcome outcome, uint64_t n, uint64_t ns) {
+    switch (outcome) {
+      case Outcome::kSucceeded:
+        Add(&succeeded, n);
+        Add(&succeeded_ns, ns);
+        break;
+      case Outcome::kFailed:
+        Add(&failed, n);
+        Add(&failed_ns, ns);
+        break;
+      case Outcome::kCancelled:
+        Add(&cancelled, n);
+        Add(&cancelled_ns, ns);
+        break;
+      case Outcome::kExpired:
+        Add(&expired, n);
+        Add(&expired_ns, ns);
+        break;
+    }
+  }
 
   static void Add(std::atomic<uint64_t>* counter, uint64_t n) {
     counter->fetch_add(n, std::memory_order_relaxed);
@@ -39,6 +72,7 @@ struct Version {
   const Clock* const clock;
   BatchQueue queue;
   VersionCounters counters;
+  RunStatistics statistics;
 };
 
 }  // namespace maas

@@ -17,7 +17,10 @@ constexpr int64_t kNotSeen = -1;
 std::string Describe(std::string_view name, DataType datatype, std::span<const int64_t> dims) {
   return '\'' + std::string(name) + "' (" + std::string(Name(datatype)) + ' ' + ToString(dims) + ')';
 }
-std::string Describe(const InputSpec& input) { return Describe(input.name, input.datatype, input.dims); }
+template <typename Spec>
+std::string Describe(const Spec& spec) {
+  return Describe(spec.name, spec.datatype, WireDims(spec));
+}
 
 // "'a', 'b' or 'c'", cut where it grows too long for the headers that carry errors.
 template <typename Spec>
@@ -64,6 +67,24 @@ Status CheckDatatype(const InputSpec& input, const TensorView& tensor, const Fie
                           std::string(Name(tensor.datatype)));
 }
 
+// Where clients see the input's dimension `axis`, which varies.
+int WireAxis(const InputSpec& input, int axis) {
+  if (!input.wire_dims) return axis;
+  const auto varying = [](int64_t size) { return size < 0; };
+  auto before = std::count_if(input.dims.begin(), input.dims.begin() + axis, varying);
+  auto at = std::find_if(input.wire_dims->begin(), input.wire_dims->end(), varying);
+  for (; before > 0; --before) at = std::find_if(at + 1, input.wire_dims->end(), varying);
+  return static_cast<int>(at - input.wire_dims->begin());
+}
+
+// An axis of the clients' shape means nothing in the model's.
+Status CheckNoAxis(const FieldPath* at, const std::string& tensor, const Quantization& quantization) {
+  if (!quantization.has_axis) return {};
+  return InvalidField(at, "axis",
+                      "expected none, as the model has another shape, for " + tensor + ", got " +
+                          std::to_string(quantization.axis));
+}
+
 Status BindRows(const ModelSpec& spec, const InputSpec& input, int64_t rows, const FieldPath* at,
                 BoundRequest* out) {
   if (rows == out->rows) return {};
@@ -71,7 +92,7 @@ Status BindRows(const ModelSpec& spec, const InputSpec& input, int64_t rows, con
     return InvalidField(
         at, "shape",
         "expected " + expected + " in input " + Describe(input) + ", got " + std::to_string(rows),
-        input.batch_axis);
+        WireAxis(input, input.batch_axis));
   };
   if (out->rows != kNotSeen) return refuse(std::to_string(out->rows) + " rows as in the inputs before it");
   if (rows < 1) return refuse("at least 1 row");
@@ -102,16 +123,18 @@ Status BindLength(const ModelSpec& spec, const InputSpec& input, int64_t length,
   return {};
 }
 
+// Sets *dims to the shape that the model is given.
 Status BindShape(const ModelSpec& spec, const InputSpec& input, const Dims& shape, const FieldPath* at,
-                 BoundRequest* out) {
-  const int rank = static_cast<int>(input.dims.size());
+                 BoundRequest* out, Dims* dims) {
+  const std::vector<int64_t>& wire_dims = WireDims(input);
+  const int rank = static_cast<int>(wire_dims.size());
   if (shape.rank() != rank) {
     return InvalidField(at, "shape",
                         "expected rank " + std::to_string(rank) + " for input " + Describe(input) +
                             ", got rank " + std::to_string(shape.rank()) + ' ' + ToString(shape));
   }
   for (int axis = 0; axis < rank; ++axis) {
-    const int64_t expected = input.dims[static_cast<size_t>(axis)];
+    const int64_t expected = wire_dims[static_cast<size_t>(axis)];
     const bool fits = expected < 0 ? shape[axis] >= 0 : shape[axis] == expected;
     if (fits) continue;
     return InvalidField(at, "shape",
@@ -119,8 +142,9 @@ Status BindShape(const ModelSpec& spec, const InputSpec& input, const Dims& shap
                             Describe(input) + ", got " + std::to_string(shape[axis]),
                         axis);
   }
-  if (input.batch_axis >= 0) MAAS_RETURN_IF_ERROR(BindRows(spec, input, shape[input.batch_axis], at, out));
-  if (input.pad_axis >= 0) MAAS_RETURN_IF_ERROR(BindLength(spec, input, shape[input.pad_axis], at, out));
+  *dims = input.wire_dims ? Reshaped(wire_dims, shape, input.dims) : shape;
+  if (input.batch_axis >= 0) MAAS_RETURN_IF_ERROR(BindRows(spec, input, (*dims)[input.batch_axis], at, out));
+  if (input.pad_axis >= 0) MAAS_RETURN_IF_ERROR(BindLength(spec, input, (*dims)[input.pad_axis], at, out));
   return {};
 }
 
@@ -179,15 +203,17 @@ Status BindInput(const ModelSpec& spec, size_t position, TensorView* tensor, Bou
     return InvalidField(&path, "name", "expected each input once, got '" + input.name + "' again");
   }
   MAAS_RETURN_IF_ERROR(CheckDatatype(input, *tensor, &path));
-  MAAS_RETURN_IF_ERROR(BindShape(spec, input, tensor->shape, &path, out));
+  MAAS_RETURN_IF_ERROR(BindShape(spec, input, tensor->shape, &path, out, &bound->dims));
   MAAS_RETURN_IF_ERROR(CheckData(*tensor, &path));
   if (tensor->quantization != nullptr) {
     const FieldPath member{&path, "quantization"};
     MAAS_RETURN_IF_ERROR(NormalizeQuantization(&member, input.name, tensor->datatype, tensor->shape.span(),
                                                false, tensor->quantization.get()));
+    if (input.wire_dims) {
+      MAAS_RETURN_IF_ERROR(CheckNoAxis(&member, "input " + Describe(input), *tensor->quantization));
+    }
   }
   bound->data = tensor->data;
-  bound->dims = tensor->shape;
   bound->wire_type = tensor->datatype;
   bound->quantization = std::move(tensor->quantization);
   bound->absent = false;
@@ -228,7 +254,7 @@ Status BindOutputQuantization(const ModelSpec& spec, const OutputSpec& output, c
   if (!IsFloating(output.datatype)) {
     return InvalidField(at->parent, at->name,
                         "expected none, as only FP32, FP16 and BF16 outputs are quantized, for output " +
-                            Describe(output.name, output.datatype, output.dims) + ", got one");
+                            Describe(output) + ", got one");
   }
   if (!IsQuantized(quantize->datatype)) {
     return InvalidField(at, "datatype",
@@ -236,7 +262,22 @@ Status BindOutputQuantization(const ModelSpec& spec, const OutputSpec& output, c
   }
   Dims shape(output.dims);
   for (int axis = 0; axis < shape.rank(); ++axis) shape[axis] = AnswerSize(spec, output, axis, request);
+  if (output.wire_dims) {
+    shape = Dims(*output.wire_dims);
+    MAAS_RETURN_IF_ERROR(CheckNoAxis(at, "output " + Describe(output), quantize->params));
+  }
   return NormalizeQuantization(at, output.name, quantize->datatype, shape.span(), true, &quantize->params);
+}
+
+Status CheckClassification(const OutputSpec& output, const RequestedOutputView& wanted, const FieldPath* at) {
+  if (wanted.classification < 0) {
+    return InvalidField(at, "classification",
+                        "expected 1 or more, got " + std::to_string(wanted.classification));
+  }
+  if (output.datatype != DataType::kBytes && wanted.quantize == nullptr) return {};
+  return InvalidField(at, "classification",
+                      "expected none, as only numbers that are not quantized are classified, for output " +
+                          Describe(output) + ", got " + std::to_string(wanted.classification));
 }
 
 Status BindOutput(const ModelSpec& spec, size_t position, RequestedOutputView* wanted, BoundRequest* out) {
@@ -256,7 +297,11 @@ Status BindOutput(const ModelSpec& spec, size_t position, RequestedOutputView* w
     MAAS_RETURN_IF_ERROR(BindOutputQuantization(spec, spec.outputs[static_cast<size_t>(index)], &member, *out,
                                                 wanted->quantize.get()));
   }
-  out->outputs.push_back({index, std::move(wanted->quantize)});
+  if (wanted->classification != 0) {
+    MAAS_RETURN_IF_ERROR(CheckClassification(spec.outputs[static_cast<size_t>(index)], *wanted, &path));
+  }
+  out->outputs.push_back(
+      {index, std::move(wanted->quantize), wanted->classification, std::move(wanted->shared)});
   return {};
 }
 
@@ -283,7 +328,8 @@ Status BindRequest(const ModelSpec& spec, PredictRequestView* view, BoundRequest
     MAAS_RETURN_IF_ERROR(BindOutput(spec, i, &view->outputs[i], out));
   }
   if (view->outputs.empty()) {
-    for (size_t i = 0; i < spec.outputs.size(); ++i) out->outputs.push_back({static_cast<int>(i), nullptr});
+    for (size_t i = 0; i < spec.outputs.size(); ++i)
+      out->outputs.push_back({static_cast<int>(i), nullptr, 0, nullptr});
   }
   SetLaneKey(spec, out);
   return {};

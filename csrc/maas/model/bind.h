@@ -19,7 +19,7 @@ namespace maas {
 
 struct BoundInput {
   std::span<const std::byte> data;  // Borrowed from the message. Empty and `absent` when the server fills it.
-  Dims dims;                        // As sent.
+  Dims dims;                        // As sent, in the model's shape where clients have another.
   DataType wire_type = DataType::kUnspecified;  // Of `data`; differs from the spec's iff quantized.
   std::unique_ptr<Quantization> quantization;  // Null, or normalised: zero_points as many as scales, and axis
                                                // (when has_axis) in 0..rank-1.
@@ -30,6 +30,8 @@ struct BoundOutput {
   int index = 0;                                 // Into ModelSpec::outputs.
   std::unique_ptr<OutputQuantization> quantize;  // Null, or normalised like BoundInput's; axis counts from
                                                  // the front of the output's shape.
+  int64_t classification = 0;                    // Not 0: so many of the largest values instead of all.
+  std::unique_ptr<SharedMemoryView> shared;      // Null: the answer carries the data.
 };
 
 struct BoundRequest {
@@ -46,14 +48,16 @@ struct BoundRequest {
   bool solo = false;  // Never shares a batch: batching is off, or an input without batch axis is over 64 KiB.
 };
 
-// Takes the quantizations out of *view. On error *out is unspecified.
+// Takes the quantizations and the shared memory of outputs out of *view. On error *out is unspecified.
 // Checks: the version (already resolved) is the caller's business. Here: unknown, missing and duplicate
 // inputs; datatype (a quantized tensor may stand for FP32, FP16 and BF16 inputs; an int8/uint8 input takes
 // its own values untouched and refuses `quantization`); rank; every fixed dimension; equal rows over the
 // batched inputs; rows >= 1 and <= max_request_rows; equal lengths in a pad group, at most its last bucket;
 // byte count; BYTES elements' length prefixes; scales finite and > 0, one or as many as the axis; zero points
 // in range; axis in range; unknown and duplicate outputs; quantized outputs of a floating datatype only,
-// scales as many as the axis where its size is known before the run. A dimension that may vary may be 0, rows
+// scales as many as the axis where its size is known before the run; classification of numbers only, and not
+// with `quantize`. A tensor that clients see in another shape is checked
+// against theirs, and its quantization has no axis. A dimension that may vary may be 0, rows
 // apart. An input that the server would fill is taken as it is if the request does send it; it is then padded
 // with pad_value as any other.
 Status BindRequest(const ModelSpec& spec, PredictRequestView* view, BoundRequest* out);

@@ -255,5 +255,64 @@ TEST(BindRequest, RefusesUnknownAndDuplicateOutputs) {
             "outputs[1].name: expected each output once, got 'y' again");
 }
 
+// Clients see x as [-1,2,3], the model as [-1,6].
+ModelSpec Reshaped() {
+  InputSpec x = MakeInput("x", kFp32, {-1, 6});
+  x.wire_dims = {-1, 2, 3};
+  OutputSpec y = MakeOutput("y", kFp32, {-1, 4});
+  y.wire_dims = {-1, 4, 1};
+  return MakeSpec({std::move(x)}, {std::move(y)});
+}
+
+TEST(BindRequest, GivesTheModelItsOwnShape) {
+  BoundRequest bound;
+  TestRequest request;
+  request.Add("x", kFp32, {5, 2, 3});
+  ASSERT_EQ(request.Bind(Reshaped(), &bound), "");
+  EXPECT_EQ(bound.inputs[0].dims, Dims({5, 6}));
+  EXPECT_EQ(bound.inputs[0].data.size(), 120U);
+  EXPECT_EQ(bound.rows, 5);
+
+  ModelSpec scalar = MakeSpec({MakeInput("x", kFp32, {}, -1)});
+  scalar.inputs[0].wire_dims = {1};
+  TestRequest one;
+  one.Add("x", kFp32, {1});
+  ASSERT_EQ(one.Bind(scalar, &bound), "");
+  EXPECT_EQ(bound.inputs[0].dims, Dims());
+}
+
+TEST(BindRequest, ChecksAgainstTheShapeThatClientsSee) {
+  const auto refused = [](const Dims& shape) {
+    TestRequest request;
+    request.Add("x", kFp32, shape);
+    return request.Bind(Reshaped());
+  };
+  EXPECT_THAT(refused({5, 6}), HasSubstr("expected rank 3 for input 'x' (FP32 [-1,2,3]), got rank 2 [5,6]"));
+  EXPECT_THAT(refused({5, 3, 2}), HasSubstr("expected 2 in input 'x' (FP32 [-1,2,3]), got 3"));
+  EXPECT_THAT(refused({0, 2, 3}), HasSubstr("expected at least 1 row"));
+
+  ModelSpec second = MakeSpec({MakeInput("x", kFp32, {2, -1, -1}, 2)});
+  second.inputs[0].wire_dims = {-1, 2, 1, -1};
+  second.inputs[0].dims = {-1, 2, -1};
+  TestRequest rows;
+  rows.Add("x", kFp32, {1, 2, 1, 100});
+  EXPECT_THAT(rows.Bind(second), HasSubstr("shape[3]")) << "where clients see the rows";
+}
+
+TEST(BindRequest, RefusesAnAxisOfTheShapeThatOnlyClientsSee) {
+  Quantization along{{1, 1, 1}, {}, true, 2};
+  TestRequest in;
+  in.Add("x", DataType::kInt8, {1, 2, 3}).Quantized(along);
+  EXPECT_THAT(in.Bind(Reshaped()), HasSubstr("expected none, as the model has another shape"));
+  TestRequest out;
+  out.Add("x", kFp32, {1, 2, 3}).Want("y", {DataType::kInt8, {{}, {}, true, 1}});
+  EXPECT_THAT(out.Bind(Reshaped()), HasSubstr("expected none, as the model has another shape"));
+  TestRequest whole;
+  whole.Add("x", DataType::kInt8, {1, 2, 3})
+      .Quantized({{0.5F}, {}, false, 0})
+      .Want("y", {DataType::kInt8, {}});
+  EXPECT_EQ(whole.Bind(Reshaped()), "");
+}
+
 }  // namespace
 }  // namespace maas

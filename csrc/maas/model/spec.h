@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct InputSpec {
   int pad_axis = -1;    // Which dimension is padded. Set iff pad_group is and auto_fill != kLength.
   std::array<std::byte, 8> pad_value{};  // One element, little-endian.
   AutoFill auto_fill = AutoFill::kNone;
+  // What clients send where that is not `dims`: the same number of elements, and as many varying dimensions,
+  // in the same order. Such an input is not padded.
+  std::optional<std::vector<int64_t>> wire_dims;
 };
 
 // Where the size of an output's varying dimension comes from.
@@ -46,7 +50,16 @@ struct OutputSpec {
   int batch_axis = -1;             // -1: one value for the whole batch, given to every request.
   int pad_group = -1;              // Un-padded to the row's own length along pad_axis.
   int pad_axis = -1;
+  std::optional<std::vector<int64_t>>
+      wire_dims;                    // What clients get where that is not `dims`; as InputSpec's.
+  std::vector<std::string> labels;  // What the indices of a classification mean; may be short, or empty.
 };
+
+// How clients see a tensor. `Spec` is InputSpec or OutputSpec.
+template <typename Spec>
+const std::vector<int64_t>& WireDims(const Spec& spec) {
+  return spec.wire_dims ? *spec.wire_dims : spec.dims;
+}
 
 // Inputs whose padded axes have one length in common.
 struct PadGroup {

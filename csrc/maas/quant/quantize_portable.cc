@@ -2,6 +2,7 @@
 // against.
 #include <cstring>
 
+#include "maas/base/half.h"
 #include "maas/quant/kernels.h"
 
 namespace maas {
@@ -40,21 +41,11 @@ uint16_t ToFp16(float x) {
   return static_cast<uint16_t>(sign | half);
 }
 
-float FromFp16(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
-  const uint32_t magnitude = static_cast<uint32_t>(half & 0x7fffu) << 13;
-  if (half % 0x8000u >= 0x7c00u) return FloatOf(sign | kInfinity | magnitude);
-  // Scaling by 2^112 corrects the exponent's bias, and is exact for subnormal halves too.
-  return FloatOf(sign | BitsOf(FloatOf(magnitude) * 0x1p112f));
-}
-
 uint16_t ToBf16(float x) {
   const uint32_t bits = BitsOf(x);
   if ((bits & ~kSign) > kInfinity) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
-
-float FromBf16(uint16_t bits) { return FloatOf(static_cast<uint32_t>(bits) << 16); }
 
 // One element type each: `Bits` as stored, `kInfinityBits` the first magnitude that is not finite.
 struct Fp32 {
@@ -68,14 +59,14 @@ struct Fp16 {
   using Bits = uint16_t;
   static constexpr Bits kInfinityBits = 0x7c00u;
   static Bits From(float x) { return ToFp16(x); }
-  static float To(Bits bits) { return FromFp16(bits); }
+  static float To(Bits bits) { return Fp16ToFloat(bits); }
 };
 
 struct Bf16 {
   using Bits = uint16_t;
   static constexpr Bits kInfinityBits = 0x7f80u;
   static Bits From(float x) { return ToBf16(x); }
-  static float To(Bits bits) { return FromBf16(bits); }
+  static float To(Bits bits) { return Bf16ToFloat(bits); }
 };
 
 template <typename F>

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "maas/model/bind.h"
-#include "maas/wire/predict_decoder.h"
+#include "maas/wire/field_path.h"
 
 namespace maas {
 namespace {
@@ -12,17 +12,32 @@ namespace {
 // A route may be replaced between look-up and push; each time the new one is tried, up to so often.
 constexpr int kRouteTries = 8;
 
-Status Full(Version* version) {
+Status Full(Version* version, PushResult why) {
   const ModelSpec& spec = version->spec;
   const int64_t wait = version->queue.EstimateWait();
   return Status(Code::kResourceExhausted, "QUEUE_FULL",
-                "the queue of model " + spec.name + ":" + std::to_string(spec.version) +
-                    " is full: " + std::to_string(version->queue.waiting_rows()) + " rows wait")
+                "the queue of model " + spec.name + ":" + std::to_string(spec.version) + " is full: " +
+                    (why == PushResult::kLevelFull
+                         ? "as many requests of this priority wait as its policy allows"
+                         : std::to_string(version->queue.waiting_rows()) + " rows wait"))
       .WithRetryAfter(std::max<int64_t>(wait, 1'000'000));
 }
 
-Status Expired() {
-  return Status(Code::kDeadlineExceeded, "EXPIRED_IN_QUEUE", "the deadline passed in the queue");
+// Whether the answer can be given as typed values.
+Status CheckForms(const ModelSpec& spec, const Codec& codec, const BoundRequest& bound) {
+  for (const BoundOutput& wanted : bound.outputs) {
+    // Shared memory takes raw bytes, in whatever form the message is.
+    if (wanted.shared != nullptr) continue;
+    const OutputSpec& output = spec.outputs[static_cast<size_t>(wanted.index)];
+    const DataType type = wanted.classification != 0 ? DataType::kBytes
+                          : wanted.quantize          ? wanted.quantize->datatype
+                                                     : output.datatype;
+    if (codec.form(type, true) != ElementForm::kNone) continue;
+    return Status::Invalid("outputs", "expected an answer in raw form for output '" + output.name + "', as " +
+                                          std::string(Name(type)) +
+                                          " has no typed form, got a request for typed values");
+  }
+  return {};
 }
 
 }  // namespace
@@ -44,10 +59,12 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
                       std::shared_ptr<Entry>* out) {
   auto entry = std::make_shared<Entry>();
   entry->accepted_ns = clock_->Now();
-  MAAS_RETURN_IF_ERROR(DecodePredictRequest(request, &entry->view));
+  MAAS_RETURN_IF_ERROR(Decode(request, *reply.codec, &entry->view));
   if (entry->view.timeout_us > 0) {
-    deadline_ns = std::min(deadline_ns, entry->accepted_ns + entry->view.timeout_us * 1000);
+    entry->timeout_ns = entry->view.timeout_us * 1000;
+    deadline_ns = std::min(deadline_ns, entry->accepted_ns + entry->timeout_ns);
   }
+  entry->priority = entry->view.priority;
   if (deadline_ns <= entry->accepted_ns) {
     return Status(Code::kDeadlineExceeded, "EXPIRED_ON_ARRIVAL",
                   "the deadline had passed when the request came");
@@ -61,10 +78,11 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
       // Closed and still routed to: no other will come.
       if (version == entry->version) break;
       // Binding took the quantizations out of the view, and another version may have another signature.
-      MAAS_RETURN_IF_ERROR(DecodePredictRequest(request, &entry->view));
+      MAAS_RETURN_IF_ERROR(Decode(request, *reply.codec, &entry->view));
     }
     const ModelSpec& spec = version->spec;
     MAAS_RETURN_IF_ERROR(BindRequest(spec, &entry->view, &entry->bound));
+    if (entry->view.typed) MAAS_RETURN_IF_ERROR(CheckForms(spec, *reply.codec, entry->bound));
     entry->rows = entry->bound.rows;
     entry->solo = entry->bound.solo;
     entry->lane_key = std::move(entry->bound.lane_key);
@@ -79,26 +97,40 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
       return {};
     }
     out->reset();
-    if (pushed == PushResult::kFull) {
+    if (pushed != PushResult::kClosed) {
       VersionCounters::Add(&entry->version->counters.rejected, 1);
-      return Full(entry->version.get());
+      return Full(entry->version.get(), pushed);
     }
   }
   return Status(Code::kUnavailable, "VERSION_NOT_AVAILABLE", "the version is being unloaded");
 }
 
+Status Engine::Decode(std::span<const std::byte> request, const Codec& codec, PredictRequestView* view) {
+  MAAS_RETURN_IF_ERROR(codec.decode(request, view));
+  for (size_t i = 0; i < view->inputs.size(); ++i) {
+    if (view->inputs[i].shared == nullptr) continue;
+    const FieldPath path{nullptr, "inputs", static_cast<std::ptrdiff_t>(i)};
+    MAAS_RETURN_IF_ERROR(shared_memory_.Load(&path, &view->inputs[i]));
+  }
+  for (size_t i = 0; i < view->outputs.size(); ++i) {
+    if (view->outputs[i].shared == nullptr) continue;
+    const FieldPath path{nullptr, "outputs", static_cast<std::ptrdiff_t>(i)};
+    MAAS_RETURN_IF_ERROR(shared_memory_.Find(&path, view->outputs[i].shared.get()));
+  }
+  return {};
+}
+
 void Engine::Cancel(const std::shared_ptr<Entry>& entry) {
   if (!entry->version->queue.Cancel(entry.get())) return;
   std::vector<std::shared_ptr<QueueItem>> one{entry};
-  CompleteUnrun(&one, Status(Code::kCancelled, "CANCELLED", "the caller went away"),
-                &VersionCounters::cancelled);
+  CompleteUnrun(&one, Status(Code::kCancelled, "CANCELLED", "the caller went away"), Outcome::kCancelled);
 }
 
 void Engine::Sweep(int64_t now) {
   std::vector<std::shared_ptr<QueueItem>> dead;
   for (const auto& version : routes_.Versions()) {
     version->queue.TakeExpired(now, &dead);
-    if (!dead.empty()) CompleteUnrun(&dead, Expired(), &VersionCounters::expired);
+    CompleteDropped(&dead);
   }
 }
 
@@ -119,7 +151,7 @@ void AbortVersion(Version* version, const Status& status) {
   version->queue.Close();
   std::vector<std::shared_ptr<QueueItem>> left;
   version->queue.TakeAll(&left);
-  CompleteUnrun(&left, status, &VersionCounters::failed);
+  CompleteUnrun(&left, status, Outcome::kFailed);
 }
 
 }  // namespace maas

@@ -7,7 +7,8 @@
 //   engine.Cancel(entry);                                       // the caller went away
 //
 // Ownership: borrows the bytes of accepted requests until their completion; shares the entries.
-// Threads: every method may be called from any thread, and none blocks. Submit() moves no payload.
+// Threads: every method may be called from any thread, and none blocks. Submit() moves no payload but what a
+// client has in shared memory, or sent in a form that must be converted.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +25,7 @@
 #include "maas/exec/entry.h"
 #include "maas/exec/version.h"
 #include "maas/serving/routes.h"
+#include "maas/serving/shared_memory.h"
 
 namespace maas {
 
@@ -42,10 +44,10 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Decodes, resolves, checks and queues one PredictRequest. Ok: accepted, *entry may be given to Cancel(),
-  // and the sink gets exactly one Completion, maybe before this returns. Otherwise *entry is null, nothing
-  // was kept and the sink is not told. REQUIRES: *entry is null. `deadline_ns`: the caller's, on the engine's
-  // clock; kNever if there is none.
+  // Decodes with reply.codec, resolves, checks and queues one request. Ok: accepted, *entry may be given to
+  // Cancel(), and the sink gets exactly one Completion, maybe before this returns. Otherwise *entry is null,
+  // nothing was kept and the sink is not told. REQUIRES: *entry is null. `deadline_ns`: the caller's, on the
+  // engine's clock; kNever if there is none.
   Status Submit(std::span<const std::byte> request, int64_t deadline_ns, const ReplyTo& reply,
                 std::shared_ptr<Entry>* entry);
 
@@ -57,13 +59,17 @@ class Engine {
   void Sweep(int64_t now);
 
   Routes& routes() { return routes_; }
+  // What clients registered; empty unless somebody fills it.
+  SharedMemory& shared_memory() { return shared_memory_; }
 
  private:
+  Status Decode(std::span<const std::byte> request, const Codec& codec, PredictRequestView* view);
   void SweepLoop();
 
   const Options options_;
   const Clock* const clock_;
   Routes routes_;
+  SharedMemory shared_memory_;
 
   Mutex mu_;
   CondVar wake_;

@@ -6,8 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "maas/wire/field_path.h"
-#include "maas/wire/reader.h"
+#include "maas/wire/decoding.h"
 #include "maas/wire/utf8.h"
 
 namespace maas {
@@ -15,69 +14,9 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
-constexpr uint32_t VarintTag(uint32_t field) { return MakeTag(field, WireType::kVarint); }
-constexpr uint32_t BytesTag(uint32_t field) { return MakeTag(field, WireType::kBytes); }
-constexpr uint32_t Fixed32Tag(uint32_t field) { return MakeTag(field, WireType::kFixed32); }
-
-Status Malformed(const Reader& in, const FieldPath* at) {
-  const std::string field = at == nullptr ? "request" : ToString(at);
-  return Status::Invalid(field,
-                         "expected a protobuf message, got malformed bytes: " + std::string(in.error()));
-}
-
-std::string_view AsText(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-
-// The limit holds for every occurrence, also one that a later overrides, so that UTF-8 is never looked for in
-// a text without bound.
-Status ReadText(Reader* in, const FieldPath* parent, std::string_view name, size_t limit,
-                std::string_view* text) {
-  Bytes bytes;
-  if (!in->ReadBytes(&bytes)) return Malformed(*in, parent);
-  if (bytes.size() > limit) {
-    return InvalidField(
-        parent, name,
-        "expected at most " + std::to_string(limit) + " bytes, got " + std::to_string(bytes.size()));
-  }
-  *text = AsText(bytes);
-  if (!IsUtf8(*text)) return InvalidField(parent, name, "expected UTF-8, got bytes that are not");
-  return {};
-}
-
-Status TooMany(const FieldPath* parent, std::string_view name, size_t limit, std::string_view of) {
-  return InvalidField(parent, name,
-                      "expected at most " + std::to_string(limit) + ' ' + std::string(of) + ", got more");
-}
-
-// Varints are cut to 32 bits, as protobuf cuts them for int32 and enum fields.
-int32_t AsInt32(uint64_t varint) { return static_cast<int32_t>(static_cast<uint32_t>(varint)); }
-
 DataType AsDataType(uint64_t varint) {
   const int32_t number = AsInt32(varint);
   return number >= 0 && number < kDataTypeCount ? static_cast<DataType>(number) : DataType::kUnspecified;
-}
-
-// Reads one varint (`packed` false) or a packed field of them, and calls `add`, which returns an error or
-// not, for each.
-template <typename Add>
-Status ReadVarints(Reader* in, const FieldPath* parent, bool packed, const Add& add) {
-  uint64_t value;
-  if (!packed) return in->ReadVarint(&value) ? add(value) : Malformed(*in, parent);
-  Bytes bytes;
-  if (!in->ReadBytes(&bytes)) return Malformed(*in, parent);
-  Reader values(bytes);
-  while (!values.done()) {
-    if (!values.ReadVarint(&value)) return Malformed(values, parent);
-    MAAS_RETURN_IF_ERROR(add(value));
-  }
-  return {};
-}
-
-Status ReadShape(Reader* in, const FieldPath* tensor, bool packed, Dims* shape) {
-  return ReadVarints(in, tensor, packed, [=](uint64_t value) -> Status {
-    if (shape->rank() == kMaxRank) return TooMany(tensor, "shape", kMaxRank, "dimensions");
-    shape->push_back(static_cast<int64_t>(value));
-    return {};
-  });
 }
 
 Status ReadPackedScales(Reader* in, const FieldPath* at, std::vector<float>* scales) {
@@ -219,27 +158,6 @@ Status DecodeRequestedOutput(Reader in, const FieldPath* at, RequestedOutputView
     }
   }
   return {};
-}
-
-// Appends an element of the repeated message field `name` and decodes into it.
-template <typename Element>
-Status ReadElement(Reader* in, std::string_view name, Status (*decode)(Reader, const FieldPath*, Element*),
-                   std::vector<Element>* list) {
-  const FieldPath path{nullptr, name, std::ssize(*list)};
-  Reader message;
-  if (!in->ReadMessage(&message)) return Malformed(*in, &path);
-  if (list->size() == kMaxTensors) return TooMany(nullptr, name, kMaxTensors, "entries");
-  return decode(message, &path, &list->emplace_back());
-}
-
-void Clear(PredictRequestView* view) {
-  view->id = {};
-  view->model = {};
-  view->version = 0;
-  view->label = {};
-  view->inputs.clear();  // Not assigned: keeps its memory for the next message.
-  view->outputs.clear();
-  view->timeout_us = 0;
 }
 
 Status CheckNumbers(const PredictRequestView& view) {

@@ -12,16 +12,12 @@
 #include <vector>
 
 #include "maas/base/status.h"
+#include "maas/wire/decoding.h"
 #include "maas/wire/predict_view.h"
 
 namespace maas {
 
-inline constexpr size_t kMaxNameBytes = 256;
-inline constexpr size_t kMaxLabelBytes = 128;
-inline constexpr size_t kMaxTensors = 64;
-inline constexpr size_t kMaxScales = 65536;
 inline constexpr size_t kMaxStreamRequests = 4096;
-inline constexpr int64_t kMaxTimeoutUs = int64_t{86400} * 1000000;
 
 // *view is overwritten; on error its content is unspecified.
 Status DecodePredictRequest(std::span<const std::byte> message, PredictRequestView* view);

@@ -3,46 +3,10 @@
 #include <cassert>
 #include <cstring>
 
-#include "maas/wire/writer.h"
+#include "maas/wire/encoding.h"
 
 namespace maas {
 namespace {
-
-// As proto3 writes them: fields in the order of their numbers, zeros and empty texts left out, numbers
-// packed.
-
-size_t TextSize(uint32_t field, std::string_view text) {
-  return text.empty() ? 0 : BytesFieldSize(field, text.size());
-}
-void WriteText(Writer* out, uint32_t field, std::string_view text) {
-  if (!text.empty()) out->BytesField(field, text);
-}
-
-size_t NumberSize(uint32_t field, uint64_t value) { return value == 0 ? 0 : VarintFieldSize(field, value); }
-void WriteNumber(Writer* out, uint32_t field, uint64_t value) {
-  if (value != 0) out->VarintField(field, value);
-}
-
-uint64_t AsVarint(int64_t value) { return static_cast<uint64_t>(value); }
-uint64_t AsVarint(int32_t value) { return SignExtend(value); }
-
-// The bytes of packed varints, without tag and length.
-template <typename Number>
-size_t PackedSize(std::span<const Number> numbers) {
-  size_t size = 0;
-  for (Number number : numbers) size += VarintSize(AsVarint(number));
-  return size;
-}
-template <typename Number>
-size_t PackedFieldSize(uint32_t field, std::span<const Number> numbers) {
-  return numbers.empty() ? 0 : BytesFieldSize(field, PackedSize(numbers));
-}
-template <typename Number>
-void WritePacked(Writer* out, uint32_t field, std::span<const Number> numbers) {
-  if (numbers.empty()) return;
-  out->BytesHead(field, PackedSize(numbers));
-  for (Number number : numbers) out->Varint(AsVarint(number));
-}
 
 size_t QuantizationSize(const Quantization& q) {
   size_t size = PackedFieldSize(2, std::span<const int32_t>(q.zero_points));

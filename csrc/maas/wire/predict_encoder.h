@@ -33,6 +33,9 @@ struct OutputHead {
   Dims shape;
   size_t data_size = 0;                        // Bytes.
   const Quantization* quantization = nullptr;  // Null: not quantized. `axis` counts from the front.
+  // Null: the data goes out in the message; else it lies there already and data_size is 0.
+  const SharedMemoryView* shared = nullptr;
+  size_t shared_size = 0;  // Bytes that were written there.
 };
 
 struct ResponseHead {
@@ -41,6 +44,7 @@ struct ResponseHead {
   int64_t version = 0;
   std::span<const OutputHead> outputs;
   Receipt receipt;
+  bool typed = false;  // As in PredictRequestView: `data` was made by Codec::transcode.
 };
 
 size_t PredictResponseSize(const ResponseHead& head);

@@ -63,6 +63,13 @@ class Reader {
     return true;
   }
 
+  [[nodiscard]] bool ReadFixed64(uint64_t* value) {
+    if (remaining() < sizeof(*value)) return Fail("truncated fixed64");
+    std::memcpy(value, p_, sizeof(*value));
+    p_ += sizeof(*value);
+    return true;
+  }
+
   // The value of a field of type kBytes.
   [[nodiscard]] bool ReadBytes(std::span<const std::byte>* value) {
     uint64_t size;

@@ -113,6 +113,15 @@ TEST(Reader, ReadsFixed32AsLittleEndian) {
   EXPECT_FALSE(in.ReadFixed32(&value));
 }
 
+TEST(Reader, ReadsFixed64AsLittleEndian) {
+  uint64_t value;
+  Reader in(AsBytes("\x01\x02\x03\x04\x05\x06\x07\x08\x09"));
+  ASSERT_TRUE(in.ReadFixed64(&value));
+  EXPECT_EQ(value, 0x0807060504030201U);
+  EXPECT_FALSE(in.ReadFixed64(&value));
+  EXPECT_EQ(in.error(), "truncated fixed64");
+}
+
 std::string SkipError(std::string_view text, int depth = kMaxDepth) {
   const auto view = AsBytes(text);
   const std::vector<std::byte> bytes(view.begin(), view.end());

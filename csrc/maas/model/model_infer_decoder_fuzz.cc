@@ -1,0 +1,103 @@
+// Decodes arbitrary bytes as a request of the Open Inference Protocol, binds what decodes to a few models,
+// and sends the inputs out as typed values and reads them back.
+//
+// Run from the repository's root, seeded with tests/golden/model_infer/*/message.bin: make fuzz.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "maas/model/bind.h"
+#include "maas/model/bind_testing.h"
+#include "maas/wire/codec.h"
+#include "maas/wire/decoding.h"
+#include "maas/wire/message_builder_testing.h"
+#include "maas/wire/typed_contents.h"
+
+namespace maas {
+namespace {
+
+void Require(bool condition) {
+  if (!condition) std::abort();
+}
+
+// Under the names that the golden messages use, so that the fuzzer gets past the first check.
+const std::vector<ModelSpec>& Specs() {
+  static const std::vector<ModelSpec> specs = [] {
+    std::vector<ModelSpec> out;
+    out.push_back(MakeSpec({MakeInput("x", DataType::kFp32, {-1, -1})},
+                           {MakeOutput("logits", DataType::kFp32, {-1, 4})}));
+    out.push_back(MakeSpec(
+        {MakeInput("image", DataType::kFp32, {-1, 3}), MakeInput("x", DataType::kFp32, {-1, 2}, -1)},
+        {MakeOutput("probs", DataType::kBf16, {-1}), MakeOutput("logits", DataType::kFp32, {-1, -1})}));
+    for (int type = 1; type < kDataTypeCount; ++type) {
+      out.push_back(MakeSpec({MakeInput("x", static_cast<DataType>(type), {-1}, -1)}));
+    }
+    out.back().batching = false;
+    return out;
+  }();
+  return specs;
+}
+
+void CheckBound(const BoundRequest& bound) {
+  for (const BoundInput& input : bound.inputs) {
+    const int64_t count = ElementCount(input.dims);
+    Require(count >= 0);
+    if (!input.absent && input.wire_type != DataType::kBytes) {
+      Require(input.data.size() == static_cast<uint64_t>(count) * ElementSize(input.wire_type));
+    }
+  }
+}
+
+// What is sent out in typed form is read back as it was.
+void RoundTrip(const BoundInput& input) {
+  const DataType type = input.wire_type;
+  if (input.absent || TypedField(type) == 0 || IsTypedAsRaw(type) || input.data.empty()) return;
+  std::string typed;
+  AppendTyped(type, input.data, &typed);
+  MessageBuilder contents;
+  type == DataType::kBytes ? contents.Raw(typed) : contents.Bytes(TypedField(type), typed);
+  const MessageBuilder tensor = MessageBuilder().Message(5, contents);
+  TensorView view;
+  view.datatype = type;
+  view.shape = input.dims;
+  Require(DecodeTypedContents(Reader(tensor.bytes()), 5, nullptr, &view).ok());
+  Require(std::equal(view.data.begin(), view.data.end(), input.data.begin(), input.data.end()));
+}
+
+void RequireRefusal(const Status& status) {
+  Require(status.code() == Code::kInvalidArgument && status.violations().size() == 1);
+}
+
+void DecodeAndBind(std::span<const std::byte> message) {
+  static PredictRequestView view;
+  static BoundRequest bound;
+  const Codec& codec = ModelInferCodec();
+  if (const Status status = codec.decode(message, &view); !status.ok()) return RequireRefusal(status);
+  size_t owned = 0;
+  for (const TensorView& tensor : view.inputs) owned += tensor.owned.size();
+  Require(owned <= 8 * message.size());
+  Require(view.inputs.size() <= kMaxTensors && view.timeout_us >= 0 && view.version >= 0);
+  for (const ModelSpec& spec : Specs()) {
+    // Decoded anew each time: binding takes the quantizations away.
+    Require(codec.decode(message, &view).ok());
+    const Status status = BindRequest(spec, &view, &bound);
+    if (!status.ok()) {
+      RequireRefusal(status);
+      continue;
+    }
+    CheckBound(bound);
+    for (const BoundInput& input : bound.inputs) RoundTrip(input);
+  }
+}
+
+}  // namespace
+}  // namespace maas
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  maas::DecodeAndBind(std::as_bytes(std::span(data, size)));
+  return 0;
+}

@@ -1,0 +1,126 @@
+"""The asyncio face of the core: requests go in as bytes, answers come out as bytes, or as errors."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import Protocol as Interface
+
+import grpc
+
+from maas_server import _core
+from maas_server._core import Protocol
+from maas_server.engine import Engine
+from maas_server.errors import MaasError, Violation, error_class
+
+__all__ = ["AnswerStream", "Front", "Protocol", "core_error", "error_details"]
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+# What the core says of a failure: see csrc/bindings/failure.h.
+_Failure = tuple[int, str, str, tuple[tuple[str, str], ...], int, bytes]
+
+
+class AnswerStream(Interface):
+    """Whom the core tells about the answers of a stream."""
+
+    def on_answers(self, answers: int, chunks: list[bytes]) -> None:
+        """Take some answers: their number, and `PredictStreamResponse` bytes to send, one after the other."""
+
+
+class Front:
+    """Where one event loop meets the engine. All methods belong to the loop that `attach` was called with."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Prepare; `attach` makes it work."""
+        self._core = _core.Front(engine.core)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._groups = itertools.count(1)
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver answers on `loop` from now on."""
+        self._loop = loop
+        loop.add_reader(self._core.fileno(), self._deliver)
+
+    def detach(self) -> None:
+        """Stop delivering. Nothing may be under way."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._core.fileno())
+            self._loop = None
+
+    async def infer(self, protocol: Protocol, raw: bytes, seconds: float | None) -> bytes:
+        """Run one serialized request of `protocol` and return its serialized answer.
+
+        `seconds`: how long the caller waits, None for ever. `raw` is only borrowed by the core, which lets go of it
+        before this returns, or soon after a cancellation.
+
+        Raises:
+            CoreError: refused or failed; `core_error` translates it.
+        """
+        assert self._loop is not None
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        ticket = self._core.submit(protocol, raw, _deadline(seconds), future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._core.cancel(ticket)
+            raise
+
+    def new_group(self) -> int:
+        """Return a number that no other stream has."""
+        return next(self._groups)
+
+    def submit_stream(
+        self, raw: bytes, seconds: float | None, stream: AnswerStream, group: int
+    ) -> tuple[int, list[bytes]]:
+        """Submit one serialized PredictStreamRequest; the answers go to `stream`.
+
+        Returns how many requests were accepted, and the answers to those refused: PredictStreamResponse bytes to
+        send, one after the other.
+
+        Raises:
+            CoreError: the message does not decode.
+        """
+        return self._core.submit_stream(raw, _deadline(seconds), stream, group)
+
+    def cancel_stream(self, stream: AnswerStream) -> None:
+        """Drop what has not begun to run of the stream's requests."""
+        self._core.cancel_stream(stream)
+
+    def _deliver(self) -> None:
+        unary, streams = self._core.drain()
+        pairs = iter(unary)
+        for future, result in zip(pairs, pairs, strict=True):
+            if future.done():  # Cancelled meanwhile.
+                continue
+            if type(result) is bytes:
+                future.set_result(result)
+            else:
+                future.set_exception(_core.CoreError(*result))
+        for stream, answers, chunks in streams:
+            stream.on_answers(answers, chunks)
+
+
+def core_error(error: _core.CoreError) -> MaasError:
+    """Return the error of our tree that the core's stands for."""
+    failure: _Failure = error.args
+    code, reason, message, violations, retry_after_ns, _ = failure
+    cls: type[MaasError] = error_class(_CODES[code])
+    return cls(
+        message,
+        reason=reason,
+        violations=[Violation(*each) for each in violations],
+        retry_after=retry_after_ns / 1e9 or None,
+    )
+
+
+def error_details(error: _core.CoreError) -> tuple[grpc.StatusCode, str, bytes]:
+    """Return code, message and serialized google.rpc.Status of a failure in the core."""
+    failure: _Failure = error.args
+    return _CODES[failure[0]], failure[2], failure[5]
+
+
+def _deadline(seconds: float | None) -> int:
+    if seconds is None:
+        return _core.NEVER
+    return time.monotonic_ns() + int(seconds * 1e9)
