@@ -37,6 +37,8 @@ COMPILE_FLAGS = [
     "-fvisibility=hidden",
     "-ffp-contract=off",  # An fma rounds once where ONNX rounds twice: answers would differ from the runtime's.
 ]
+# Packages of proto/ whose names are not ours: their stubs keep out of protobuf's default pool, see compat_pool.py.
+COMPAT_PACKAGES = ("inference", "tensorflow_serving")
 LINK_FLAGS = ["-s", "-pthread"] if sys.platform == "linux" else ["-pthread"]
 
 
@@ -131,11 +133,12 @@ class BuildStubs(Command):
 
     def get_outputs(self) -> list[str]:
         package = Path(self.build_lib or "") / "maas_server"
-        outputs = [package / "_stubs" / "__init__.py"]
+        outputs: list[Path] = []
         for path in proto_files():
             relative = path.relative_to(ROOT / "proto")
             stub = package / "_stubs" / relative.with_name(relative.stem + "_pb2.py")
-            outputs += [stub, stub.with_suffix(".pyi"), stub.with_name("__init__.py"), package / "protos" / relative]
+            outputs += [stub, stub.with_suffix(".pyi"), package / "protos" / relative]
+            outputs += [package / "_stubs" / folder / "__init__.py" for folder in relative.parents]
         return sorted({str(path) for path in outputs})
 
     def get_output_mapping(self) -> dict[str, str]:
@@ -170,8 +173,25 @@ def generate_stubs(out: Path) -> None:
     ours = re.compile(rf"^from ({packages})\b", re.MULTILINE)
     for path in [*out.rglob("*_pb2.py"), *out.rglob("*_pb2.pyi")]:
         path.write_text(ours.sub(r"from maas_server._stubs.\1", path.read_text()))
+    for package in COMPAT_PACKAGES:
+        for path in (out / package).rglob("*_pb2.py"):
+            path.write_text(into_compat_pool(path.read_text()))
     for folder in [out, *(path for path in out.rglob("*") if path.is_dir())]:
         (folder / "__init__.py").touch()
+
+
+def into_compat_pool(stub: str) -> str:
+    """The stub, registering its descriptors in our pool instead of protobuf's default one."""
+    for generated, wanted in (
+        ("from google.protobuf import descriptor_pool as _descriptor_pool\n", "from maas_server import compat_pool\n"),
+        ("_descriptor_pool.Default()", "compat_pool.COMPAT_POOL"),
+    ):
+        if stub.count(generated) != 1:
+            raise RuntimeError(
+                f"the stub generator writes something else now: {generated!r} stands {stub.count(generated)} times"
+            )
+        stub = stub.replace(generated, wanted)
+    return stub
 
 
 def replace_tree(source: Path, target: Path) -> None:

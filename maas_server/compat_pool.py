@@ -2,7 +2,8 @@
 
 Their packages (`inference`, `tensorflow`, `tensorflow.serving`) are also what tritonclient, tensorflow and their kin
 bring along, and protobuf's default pool takes each name once: whoever imported both would get a TypeError. So our
-stubs of these packages live in a pool of their own, and a model's runner may import what it likes.
+stubs of these packages live in a pool of their own, and a model's runner may import what it likes. (Not with
+protobuf's pure Python implementation, which enters every message class into the default pool.)
 
 A message of this pool is another class than its namesake of the default pool, the well-known types included: fill
 `version.value` and `metadata[name].Pack(...)` in place, and give `json_format` and `text_format` this pool where
