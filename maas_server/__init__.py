@@ -1,4 +1,4 @@
-"""Model serving: models go in as files, predictions come out over gRPC."""
+"""Model serving: models go in as files, predictions come out over gRPC and HTTP."""
 
 from __future__ import annotations
 

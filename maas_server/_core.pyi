@@ -7,6 +7,7 @@ from maas_server.models.runner import Array
 
 __version__: str
 NEVER: int
+LATENCY_BOUNDS_SECONDS: tuple[float, ...]
 
 def simd() -> str: ...
 
@@ -25,6 +26,7 @@ class InputSpec:
         pad_axis: int | None = None,
         pad_value: bytes = b"",
         auto_fill: str = "none",
+        wire_shape: Sequence[int] | None = None,
     ) -> None: ...
 
 class OutputSpec:
@@ -39,6 +41,22 @@ class OutputSpec:
         pad_group: int | None = None,
         pad_axis: int | None = None,
         labels: Sequence[str] = (),
+        wire_shape: Sequence[int] | None = None,
+    ) -> None: ...
+
+class QueuePolicy:
+    def __init__(
+        self,
+        *,
+        default_timeout_us: int = 0,
+        allow_timeout_override: bool = False,
+        timeout_action: str = "reject",
+        max_queue_size: int = 0,
+    ) -> None: ...
+
+class Priorities:
+    def __init__(
+        self, *, levels: int = 1, default: int = 1, policy: QueuePolicy = ..., by_level: Mapping[int, QueuePolicy] = ...
     ) -> None: ...
 
 class Version:
@@ -55,9 +73,11 @@ class Version:
         max_request_rows: int,
         max_queue_rows: int,
         max_queue_delay_us: int,
+        priorities: Priorities = ...,
+        preferred_batch_sizes: Sequence[int] = (),
         cpus: int,
     ) -> None: ...
-    def counters(self) -> dict[str, int]: ...
+    def counters(self) -> dict[str, Any]: ...
     def record_run(self, rows: int, ns: int) -> None: ...
     def close(self) -> None: ...
     def abort(self, code: int, reason: str, message: str) -> None: ...
@@ -86,6 +106,10 @@ class Protocol:
     MODEL_INFER: Protocol
     MODEL_STREAM_INFER: Protocol
     TENSORFLOW_PREDICT: Protocol
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
 
 class Front:
     def __init__(self, engine: Engine) -> None: ...

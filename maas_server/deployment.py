@@ -12,8 +12,8 @@ import structlog
 
 from maas_server import _core
 from maas_server.errors import MaasError, error_text
-from maas_server.models.host import Counters
-from maas_server.models.plan import InputPlan, VersionPlan
+from maas_server.models.host import BatchSize, Counters
+from maas_server.models.plan import InputPlan, QueuePlan, QueuePolicy, VersionPlan
 from maas_server.models.runner import NUMPY_DTYPES, RunBatch, Runner
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,8 @@ class CoreDeployment:
                     batch_axis=each.batch_axis,
                     pad_group=each.pad_group,
                     pad_axis=each.pad_axis,
+                    labels=list(each.labels),
+                    wire_shape=None if each.wire_shape is None else list(each.wire_shape),
                 )
                 for each in plan.outputs
             ],
@@ -51,6 +53,8 @@ class CoreDeployment:
             max_request_rows=plan.max_request_rows,
             max_queue_rows=plan.max_queue_rows,
             max_queue_delay_us=plan.max_queue_delay_us,
+            priorities=_priorities(plan.queue),
+            preferred_batch_sizes=[size for size in plan.queue.preferred_batch_sizes if size <= plan.max_batch_size],
             cpus=cpus,
         )
         for point in plan.curve:
@@ -64,7 +68,9 @@ class CoreDeployment:
 
     def counters(self) -> Counters:
         """Return a snapshot."""
-        return Counters(**self.core.counters())
+        counts = self.core.counters()
+        sizes = tuple(BatchSize(*each) for each in counts.pop("batch_sizes"))
+        return Counters(**counts, batch_sizes=sizes)
 
     def drain(self, timeout: float) -> bool:
         """Answer what was accepted and end the threads; False if that took more than `timeout` seconds so far."""
@@ -127,6 +133,24 @@ class _Lane(threading.Thread):
         )
 
 
+def _priorities(plan: QueuePlan) -> _core.Priorities:
+    return _core.Priorities(
+        levels=plan.priority_levels,
+        default=plan.default_priority,
+        policy=_queue_policy(plan.policy),
+        by_level={level: _queue_policy(policy) for level, policy in plan.priority_policies.items()},
+    )
+
+
+def _queue_policy(policy: QueuePolicy) -> _core.QueuePolicy:
+    return _core.QueuePolicy(
+        default_timeout_us=policy.default_timeout_us,
+        allow_timeout_override=policy.allow_timeout_override,
+        timeout_action=policy.timeout_action,
+        max_queue_size=policy.max_queue_size,
+    )
+
+
 def _input_spec(plan: InputPlan) -> _core.InputSpec:
     pad_value = b""
     if plan.pad_axis is not None:
@@ -140,6 +164,7 @@ def _input_spec(plan: InputPlan) -> _core.InputSpec:
         pad_axis=plan.pad_axis,
         pad_value=pad_value,
         auto_fill=plan.auto_fill,
+        wire_shape=None if plan.wire_shape is None else list(plan.wire_shape),
     )
 
 

@@ -3,6 +3,8 @@
 MaasError
 ├── InvalidRequest        INVALID_ARGUMENT     the request does not decode or does not fit the model
 ├── NotFound              NOT_FOUND            no such model, version or label
+├── AlreadyExists         ALREADY_EXISTS       the name is taken
+├── PermissionDenied      PERMISSION_DENIED    the caller may not do that, whatever else is right
 ├── NotAvailable          FAILED_PRECONDITION  the thing exists, and is not in the state that the call needs
 ├── Overloaded            RESOURCE_EXHAUSTED   a queue or limit is full; a retry later may succeed
 ├── DeadlineExceeded      DEADLINE_EXCEEDED    the deadline passed first
@@ -80,6 +82,20 @@ class NotFound(MaasError):
     default_reason = "NOT_FOUND"
 
 
+class AlreadyExists(MaasError):
+    """The name is taken."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+    default_reason = "ALREADY_EXISTS"
+
+
+class PermissionDenied(MaasError):
+    """The caller may not do that, whatever else is right."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+    default_reason = "PERMISSION_DENIED"
+
+
 class NotAvailable(MaasError):
     """The thing exists, and is not in the state that the call needs."""
 
@@ -140,6 +156,8 @@ _BY_CODE: dict[grpc.StatusCode, type[MaasError]] = {
     for cls in (
         InvalidRequest,
         NotFound,
+        AlreadyExists,
+        PermissionDenied,
         NotAvailable,
         Overloaded,
         DeadlineExceeded,

@@ -57,14 +57,26 @@ class Front:
         Raises:
             CoreError: refused or failed; `core_error` translates it.
         """
-        assert self._loop is not None
-        future: asyncio.Future[bytes] = self._loop.create_future()
-        ticket = self._core.submit(protocol, raw, _deadline(seconds), future)
+        future, ticket = self.submit(protocol, raw, seconds)
         try:
             return await future
         except asyncio.CancelledError:
             self._core.cancel(ticket)
             raise
+
+    def submit(self, protocol: Protocol, raw: bytes, seconds: float | None) -> tuple[asyncio.Future[bytes], int]:
+        """Begin what `infer` does; return the answer's future, which fails with CoreError, and a ticket for `cancel`.
+
+        Raises:
+            CoreError: refused.
+        """
+        assert self._loop is not None
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        return future, self._core.submit(protocol, raw, _deadline(seconds), future)
+
+    def cancel(self, ticket: int) -> None:
+        """The caller of a request went away; one that is over is ignored. Its future is the caller's to cancel."""
+        self._core.cancel(ticket)
 
     def new_group(self) -> int:
         """Return a number that no other stream has."""

@@ -20,19 +20,32 @@ from maas_server import __version__, _core
 from maas_server.engine import Engine
 from maas_server.errors import MaasError
 from maas_server.front import Front
+from maas_server.http.server import HttpServer
 from maas_server.models.cpus import available_cpus
 from maas_server.models.lifecycle import State
 from maas_server.models.loader import Defaults
 from maas_server.models.registry import Registry
 from maas_server.models.repository import Repository
-from maas_server.rpc import model_service, predict_service
+from maas_server.rpc import (
+    inference_service,
+    model_service,
+    predict_service,
+    tensorflow_model_service,
+    tensorflow_service,
+)
 from maas_server.rpc.health import Health
 from maas_server.rpc.server import bind, build_server
 from maas_server.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-SERVICES = (predict_service.SERVICE, model_service.SERVICE)
+SERVICES = (
+    predict_service.SERVICE,
+    model_service.SERVICE,
+    inference_service.SERVICE,
+    tensorflow_service.SERVICE,
+    tensorflow_model_service.SERVICE,
+)
 _EXIT_ON_SECOND_SIGNAL = 130
 # After the grace nobody waits for what still runs.
 _LAST_RUNS_SECONDS = 5.0
@@ -92,20 +105,31 @@ class Server:
         self._told_to_stop = asyncio.Event()
         self._stopping = asyncio.Event()  # The drain's delay is over: what would go on for ever ends now.
         self._health = Health(SERVICES, self._stopping)
-        self._server = build_server(
-            settings,
-            [
-                predict_service.predict_handler(self._front, self._stopping),
-                model_service.model_handler(self._registry, self._stopping),
-            ],
-            SERVICES,
-            self._health,
-        )
+        handlers = [
+            predict_service.predict_handler(self._front, self._stopping),
+            model_service.model_handler(self._registry, self._stopping),
+            inference_service.inference_handler(
+                self._front,
+                self._registry,
+                self._health,
+                self._stopping,
+                shared_memory=self._engine if settings.allow_shared_memory else None,
+            ),
+            tensorflow_service.tensorflow_handler(self._front, self._registry),
+            tensorflow_model_service.tensorflow_model_handler(self._registry),
+        ]
+        self._server = build_server(settings, handlers, SERVICES, self._health)
+        self._http = HttpServer(settings, self._engine, self._registry, handlers, ready=lambda: self._health.ready)
 
     @property
     def port(self) -> int:
         """The gRPC port; 0 until `listening` is set."""
         return self._port
+
+    @property
+    def http_port(self) -> int:
+        """The HTTP port; 0 until `listening` is set, and without HTTP."""
+        return self._http.port
 
     def stop(self) -> None:
         """Begin to drain, as SIGTERM does; `run` returns when all is done."""
@@ -117,7 +141,7 @@ class Server:
             try:
                 await self._start()
             except MaasError:
-                await self._server.stop(None)
+                await asyncio.gather(self._server.stop(None), self._http.stop())
                 raise
             follower = asyncio.create_task(self._follow_models())
             follower.add_done_callback(self._on_follower_done)
@@ -132,6 +156,11 @@ class Server:
             log.error("health_lost", exc_info=error)
             self._status = 1
             self.stop()
+
+    def _on_http_end(self, error: BaseException | None) -> None:
+        log.error("http_lost", exc_info=error)
+        self._status = 1
+        self.stop()
 
     async def _start(self) -> None:
         settings = self._settings
@@ -148,6 +177,8 @@ class Server:
             simd=_core.simd(),
             pid=os.getpid(),
         )
+        if settings.http:
+            self._http.start(self._on_http_end)
         self.listening.set()
         await self._registry.start()
 
@@ -181,12 +212,14 @@ class Server:
         settings = self._settings
         log.info("drain_started", delay_seconds=settings.drain_delay, grace_seconds=settings.grace)
         await self._health.drain()
+        self._http.drain()
         # Load balancers go on sending until they have seen that: requests are taken as before.
         await asyncio.sleep(settings.drain_delay)
         # GOAWAY: nothing new is taken, what was accepted is answered.
         self._stopping.set()
-        await self._server.stop(settings.grace)
+        await asyncio.gather(self._server.stop(settings.grace), self._http.stop())
         await self._registry.stop(_LAST_RUNS_SECONDS)
+        self._engine.unregister_shared_memory()
         self._front.detach()
         log.info("stopped")
 

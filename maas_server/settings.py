@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from maas_server.errors import ConfigError, Violation, error_text
 
@@ -73,12 +72,14 @@ def _size(group: str, default: int, description: str) -> Any:
     return _setting(group, default, description, "bytes")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What `maas serve` may be told. Making one reads nothing; `load_settings` does."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    path: Path = _setting("Models", Path("models"), "A repository of models, one model's folder, or one model file.")
+    path: Path = _setting(
+        "Models", Path("models"), "A repository of models, one model's folder, one model file, or a models.config."
+    )
     control: Literal["poll", "explicit"] = _setting(
         "Models", "poll", "Who decides what is loaded: the repository, looked at again and again, or only RPCs."
     )
@@ -116,6 +117,15 @@ class Settings(BaseSettings):
         "Network", 60.0, "How long RPCs may go on after their connection came of age."
     )
     reflection: bool = _setting("Network", True, "Tell clients the services and their messages.")
+    allow_shared_memory: bool = _setting(
+        "Network",
+        False,
+        "Let clients on this machine pass tensors in POSIX shared memory; whoever may call may name any region that "
+        "the server may open.",
+    )
+
+    http: bool = _setting("HTTP", True, "Serve REST, metrics and GraphQL as well.")
+    http_port: int = _setting("HTTP", 8000, "Port for HTTP. 0: a free one, which is printed.", ge=0, le=65535)
 
     drain_delay: Duration = _duration(
         "Shutdown",
@@ -140,18 +150,6 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("Logs", "info", "Least level that is logged.")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what the constructor is given, and nothing else."""
-        return (init_settings,)
-
 
 def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
     """Return the settings from flags, the environment and the file `config` (or MAAS_CONFIG), in this order.
@@ -162,7 +160,7 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
     if config is None and (name := os.environ.get(CONFIG_VARIABLE)):
         config = Path(name)
     from_file = {} if config is None else _read_file(config)
-    from_environment = EnvSettingsSource(Settings, env_ignore_empty=True)()
+    from_environment = _read_environment()
     try:
         return Settings(**{**from_file, **from_environment, **flags})
     except ValidationError as error:
@@ -171,6 +169,11 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
             for each in error.errors()
         ]
         raise ConfigError("the settings are wrong", violations=violations) from error
+
+
+def _read_environment() -> dict[str, str]:
+    values = {name: os.environ.get(ENV_PREFIX + name.upper(), "") for name in Settings.model_fields}
+    return {name: value for name, value in values.items() if value}
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import maas_server
 
 # In the order of the help: command, its module below this package, and what it does.
 _COMMANDS: Mapping[str, tuple[str, str]] = {
-    "serve": ("serve", "Serve models over gRPC."),
+    "serve": ("serve", "Serve models over gRPC and HTTP."),
     "predict": ("predict", "Send one prediction and show the answer."),
     "status": ("status", "Show models and their versions, or one in detail."),
     "load": ("control", "Load a version, or what the model's version policy wants."),
@@ -64,4 +64,4 @@ class LazyGroup(click.Group):
 )
 @click.version_option(maas_server.__version__, prog_name="maas")
 def main() -> None:
-    """Serve models over gRPC, and talk to a server that does."""
+    """Serve models over gRPC and HTTP, and talk to a server that does."""

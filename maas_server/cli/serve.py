@@ -88,9 +88,10 @@ def _default(value: Any, unit: Any) -> str:
 )
 @settings_options
 def serve(path: Path | None, config: Path | None, **flags: Any) -> None:
-    """Serve models over gRPC.
+    """Serve models over gRPC and HTTP.
 
-    PATH is a repository of models, one model's folder, or one model file. [env: MAAS_PATH; default: models]
+    PATH is a repository of models, one model's folder, one model file, or a models.config. [env: MAAS_PATH;
+    default: models]
     """
     given = {name: value for name, value in {"path": path, **flags}.items() if value is not None}
     settings = load_settings(given, config)

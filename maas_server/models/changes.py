@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
+
+_PAUSE_RATIO = 20
+# Unit: seconds.
+_LONGEST_PAUSE = 0.5
+
+
+def pause_after(busy: float) -> float:
+    """Return how long a watcher that was busy with a change for some seconds waits for the next one."""
+    return min(_PAUSE_RATIO * busy, _LONGEST_PAUSE)
 
 
 class Changes:
@@ -26,10 +36,17 @@ class Changes:
             await self._next.wait()
 
     async def watch(self) -> AsyncIterator[None]:
-        """Yield at once, then after each change."""
+        """Yield at once, then after each change.
+
+        A watcher that looks at all models after each change would make the start of a large repository quadratic, so
+        the next change is shown after a pause as many times as long as the watcher was busy with the last one.
+        """
         seen = -1
         while True:
             if seen == self._count:
                 await self._next.wait()
             seen = self._count
+            started = time.monotonic()
             yield
+            busy = time.monotonic() - started
+            await asyncio.sleep(pause_after(busy))

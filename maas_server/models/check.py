@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from maas_server.errors import LoadError
+from maas_server.models.declared import wire_shapes
 from maas_server.models.lifecycle import select_versions
 from maas_server.models.loader import Defaults, load_version
 from maas_server.models.plan import VersionPlan
-from maas_server.models.repository import ModelSource, Repository
+from maas_server.models.repository import Repository
 from maas_server.models.runner import Runner
+from maas_server.models.sources import ModelSource
+from maas_server.models.triton_config import TRITON_CONFIG_NAME
+from maas_server.models.triton_model import TritonModel
 
 Severity = Literal["error", "warning", "info"]
 
@@ -54,8 +58,10 @@ def _check_model(
     model: ModelSource, defaults: Defaults, find_runner: Callable[[str], Runner] | None
 ) -> Iterator[Finding]:
     if model.error:
-        yield Finding("error", model.name, 0, "maas.yaml" if model.versions else "versions", model.error)
+        field = "configuration" if model.versions else "versions"
+        yield Finding("error", model.name, 0, field, model.error)
         return
+    yield from _describe_config(model)
     for version, why in model.pending.items():
         yield Finding("warning", model.name, version, "files", why)
     labels = model.config.labels
@@ -67,13 +73,52 @@ def _check_model(
         yield Finding("error", model.name, 0, "versions", "the version policy wants none of the versions there are")
     for version in sorted(wanted, reverse=True):
         try:
-            loaded = load_version(model.versions[version], model.config, defaults=defaults, find_runner=find_runner)
+            loaded = load_version(
+                model.versions[version],
+                model.config,
+                folder=model.folder,
+                triton=model.triton,
+                defaults=defaults,
+                find_runner=find_runner,
+            )
         except LoadError as error:
             yield Finding("error", model.name, version, "load", error.message)
             continue
         loaded.runner.close()
         yield Finding("info", model.name, version, "runner", loaded.description)
         yield from _describe(loaded.plan)
+
+
+def _describe_config(model: ModelSource) -> Iterator[Finding]:
+    """Tell what was read of other servers' configurations, and what of it is not honoured."""
+    if model.named is not None:
+        text = f"serves {model.named.base_path}"
+        if model.named.labels:
+            text += "; labels " + ", ".join(f"{label}: {version}" for label, version in model.named.labels.items())
+        yield Finding("info", model.name, 0, "models.config", text)
+    if model.triton is not None:
+        yield Finding("info", model.name, 0, TRITON_CONFIG_NAME, _triton_text(model, model.triton))
+    for each in model.not_honoured():
+        yield Finding("warning", model.name, 0, each.field, f"not honoured: {each.why}")
+
+
+def _triton_text(model: ModelSource, triton: TritonModel) -> str:
+    config = model.config
+    parts = [
+        f"max_batch_size {triton.max_batch_size}",
+        f"{len(triton.inputs) or 'all'} inputs",
+        f"{len(triton.outputs) or 'all'} outputs",
+        f"{config.instances} instances",
+    ]
+    reshaped = wire_shapes((*triton.inputs, *triton.outputs))
+    parts += [f"{name} reshaped from {list(shape)}" for name, shape in reshaped.items()]
+    if config.batching.max_queue_delay_us:
+        parts.append(f"queue delay {config.batching.max_queue_delay_us} us")
+    if config.output_labels:
+        parts.append("labels of " + ", ".join(config.output_labels))
+    if triton.warmups:
+        parts.append(f"{len(triton.warmups)} warm-up samples")
+    return "read: " + ", ".join(parts)
 
 
 def _describe(plan: VersionPlan) -> Iterator[Finding]:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from maas_server.models.plan import QueuePlan, QueuePolicy
 
 CONFIG_NAME = "maas.yaml"
 DEFAULT_BUCKETS = (8, 16, 32, 64, 128, 256, 512)
@@ -43,6 +45,11 @@ def _warmup(value: object) -> object:
     return {"enabled": value} if isinstance(value, bool) else value
 
 
+def _level(value: object) -> object:
+    """Turn "3" into 3: keys of a maas.yaml are text."""
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -54,8 +61,18 @@ Number = Annotated[int | float, Field(allow_inf_nan=False)]
 Buckets = Annotated[
     tuple[Annotated[int, Field(ge=1, le=1 << 30)], ...], Field(min_length=1, max_length=64, strict=False)
 ]
+Level = Annotated[int, BeforeValidator(_level), Field(ge=1, le=1 << 32)]
 Shape = Annotated[tuple[Annotated[int, Field(ge=0, le=1 << 30)], ...], Field(max_length=16, strict=False)]
 Versions = Annotated[tuple[Version, ...], Field(min_length=1, strict=False)]
+
+
+def _inside_folder(path: str) -> str:
+    if "\\" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("expected a file in the model's folder")
+    return path
+
+
+LabelFile = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_inside_folder)]
 
 
 class VersionPolicy(_Section):
@@ -72,6 +89,19 @@ class VersionPolicy(_Section):
         return self
 
 
+class QueuePolicyConfig(_Section):
+    """How long and how many requests of a priority level may wait; 0: no limit."""
+
+    default_timeout_us: Annotated[int, Field(ge=0, le=86_400_000_000), BeforeValidator(_microseconds)] = 0
+    allow_timeout_override: bool = False
+    timeout_action: Literal["reject", "delay"] = "reject"
+    max_queue_size: Annotated[int, Field(ge=0, le=1 << 32)] = 0
+
+    def plan(self) -> QueuePolicy:
+        """Return what it means to the queue."""
+        return QueuePolicy(**self.model_dump())
+
+
 class BatchingConfig(_Section):
     """How rows of several requests run together."""
 
@@ -81,6 +111,41 @@ class BatchingConfig(_Section):
     max_queue_rows: Annotated[int, Field(ge=1, le=1 << 24)] | None = None
     max_request_rows: Annotated[int, Field(ge=1, le=1 << 24)] = 1024
     batch_axis: dict[str, Axis] | None = None
+    priority_levels: Annotated[int, Field(ge=0, le=1 << 32)] = 0
+    default_priority: Annotated[int, Field(ge=0, le=1 << 32)] = 0
+    queue_policy: QueuePolicyConfig = QueuePolicyConfig()
+    priority_policies: Annotated[dict[Level, QueuePolicyConfig], Field(max_length=1024)] = {}
+    preferred_batch_sizes: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=65536)], ...], Field(max_length=1024, strict=False)
+    ] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BatchingConfig:
+        levels = self.priority_levels or 1
+        if self.default_priority > levels:
+            raise ValueError(f"default_priority: expected 1 to priority_levels, {levels}, got {self.default_priority}")
+        if self.priority_policies and max(self.priority_policies) > levels:
+            raise ValueError(
+                f"priority_policies: expected levels from 1 to priority_levels, {levels}, "
+                f"got {max(self.priority_policies)}"
+            )
+        largest = max(self.preferred_batch_sizes, default=1)
+        if self.max_batch_size is not None and largest > self.max_batch_size:
+            raise ValueError(
+                f"preferred_batch_sizes: expected 1 to max_batch_size, {self.max_batch_size}, got {largest}"
+            )
+        return self
+
+    def queue_plan(self) -> QueuePlan:
+        """Return who goes first and which sizes a batch should have; what names no level is of the lowest."""
+        levels = self.priority_levels or 1
+        return QueuePlan(
+            priority_levels=levels,
+            default_priority=self.default_priority or levels,
+            policy=self.queue_policy.plan(),
+            priority_policies={level: policy.plan() for level, policy in self.priority_policies.items()},
+            preferred_batch_sizes=tuple(sorted(set(self.preferred_batch_sizes))),
+        )
 
 
 class PaddingConfig(_Section):
@@ -137,6 +202,7 @@ class ModelConfig(_Section):
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$")] = "model.onnx"
     versions: Annotated[VersionPolicy, BeforeValidator(_version_policy)] = VersionPolicy(latest=1)
     labels: dict[Annotated[str, Field(pattern=LABEL_PATTERN, max_length=128)], Version] = {}
+    output_labels: dict[str, LabelFile] = {}
     batching: BatchingConfig = BatchingConfig()
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -160,6 +226,8 @@ def known_keys(path: tuple[str | int, ...]) -> tuple[str, ...]:
 _SECTIONS: Mapping[tuple[type[_Section], str], type[_Section]] = {
     (ModelConfig, "versions"): VersionPolicy,
     (ModelConfig, "batching"): BatchingConfig,
+    (BatchingConfig, "queue_policy"): QueuePolicyConfig,
+    (BatchingConfig, "priority_policies"): QueuePolicyConfig,
     (ModelConfig, "padding"): PaddingConfig,
     (ModelConfig, "warmup"): WarmupConfig,
     (WarmupConfig, "inputs"): WarmupInput,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,7 @@ def read_config(path: Path) -> ModelConfig:
     Raises:
         ConfigError: it cannot be read, is no YAML, or says something wrong; the violations name the fields.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    return parse_config(data, str(path))
+    return validate_config(read_document(path), str(path))
 
 
 def parse_config(data: bytes, where: str) -> ModelConfig:
@@ -58,6 +53,29 @@ def parse_config(data: bytes, where: str) -> ModelConfig:
 
     Raises:
         ConfigError: as `read_config`.
+    """
+    return validate_config(parse_document(data, where), where)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the keys of the file at `path`, unchecked.
+
+    Raises:
+        ConfigError: it cannot be read, or is no YAML mapping.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    return parse_document(data, str(path))
+
+
+def parse_document(data: bytes, where: str) -> dict[str, Any]:
+    """Return the keys that configuration text has, unchecked.
+
+    Raises:
+        ConfigError: it is too long, or no YAML mapping.
     """
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{where}: expected at most {MAX_CONFIG_BYTES} bytes")
@@ -76,13 +94,25 @@ def parse_config(data: bytes, where: str) -> ModelConfig:
         problem = error_text(error).splitlines()[0]
         raise ConfigError(f"{where}: not usable YAML: {type(error).__name__}: {problem}") from error
     if document is None:
-        document = {}
+        return {}
     if not isinstance(document, dict):
         raise ConfigError(f"{where}: expected a mapping of keys, got {type(document).__name__}")
+    return document
+
+
+def validate_config(document: dict[str, Any], where: str, names: Mapping[str, str] | None = None) -> ModelConfig:
+    """Return the configuration that the keys make; `names`: what messages call a key that came by another name.
+
+    Raises:
+        ConfigError: a key is unknown, or its value wrong; the violations name them.
+    """
     try:
         return ModelConfig.model_validate(document)
     except ValidationError as error:
-        violations = _violations(error)
+        violations = [
+            Violation((names or {}).get(violation.field, violation.field), violation.description)
+            for violation in _violations(error)
+        ]
         text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
         raise ConfigError(f"{where}: {text}", violations=violations) from error
 

@@ -138,7 +138,10 @@ def _fit(kind: str, info: TensorInfo, said: DeclaredTensor, batched: bool) -> Te
         if batched:
             text += " (max_batch_size and dims)"
         raise LoadError(f"{text}, the model has {list(info.shape)}")
-    return info if info.shape == said.shape else replace(info, shape=said.shape)
+    if info.shape == said.shape:
+        return info
+    names = tuple("" if size >= 0 else name for size, name in zip(said.shape, info.dim_names, strict=False))
+    return replace(info, shape=said.shape, dim_names=names if any(names) else ())
 
 
 def _seen(infos: Sequence[TensorInfo], declared: Sequence[DeclaredTensor]) -> tuple[TensorInfo, ...]:

@@ -11,21 +11,55 @@ from maas_server.models.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)
+class BatchSize:
+    """What the batches of one size did so far, times in nanoseconds."""
+
+    rows: int
+    """Their size; above 128 the upper end of a class of sizes."""
+    batches: int = 0
+    pack_ns: int = 0
+    run_ns: int = 0
+    answer_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
-    """What a deployment did so far; fields as in maas.v1.Counters, times in nanoseconds."""
+    """What a deployment did so far; times in nanoseconds."""
 
     accepted: int = 0
     succeeded: int = 0
     failed: int = 0
     cancelled: int = 0
     expired: int = 0
+    timed_out: int = 0
+    """Those of `expired` that the queue policy took out."""
     rejected: int = 0
     batches: int = 0
     rows: int = 0
     run_ns: int = 0
     queue_ns: int = 0
+    """Of the requests that succeeded."""
     queued_rows: int = 0
     pending: int = 0
+    succeeded_ns: int = 0
+    """From acceptance to the answer, summed over the requests that succeeded; the others likewise."""
+    failed_ns: int = 0
+    cancelled_ns: int = 0
+    expired_ns: int = 0
+    pack_ns: int = 0
+    """From closing a batch to the beginning of its run, summed over batches, as is `run_ns`."""
+    answer_ns: int = 0
+    """From the end of a run until its answers were encoded, summed over batches."""
+    requests_pack_ns: int = 0
+    """Summed over requests, each with the time of its whole batch; the next two likewise."""
+    requests_run_ns: int = 0
+    requests_answer_ns: int = 0
+    last_unix_ms: int = 0
+    """When the last run ended; 0: none did."""
+    batch_sizes: tuple[BatchSize, ...] = ()
+    """In ascending order of rows."""
+    latency: tuple[int, ...] = ()
+    """Requests that succeeded within each of `_core.LATENCY_BOUNDS_SECONDS`, and all of them as the last."""
 
 
 class Deployment(Protocol):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from maas_server.errors import LoadError
 from maas_server.models.config import ModelConfig
+from maas_server.models.guard import ProbeGuard
 from maas_server.models.padding import PadGroup
 from maas_server.models.prober import Recipe, RunFailed, find_recipe, run
 from maas_server.models.runner import Runner, Signature, TensorInfo
@@ -55,13 +56,27 @@ def inspect(runner: Runner, signature: Signature, config: ModelConfig, groups: S
     hints = config.warmup.inputs
     _check_names("warmup.inputs", hints, signature.inputs)
     candidates = _candidates(signature, config)
-    reason = "every dimension of its inputs is fixed" if not _varies(signature) else "no dimension counts rows"
     if not config.warmup.enabled:
         return _unproved(signature, groups, "warm-up is off, so nothing about its rows was tried")
+    with ProbeGuard(runner) as guard:
+        return _try(runner, signature, config, groups, candidates, guard)
+
+
+def _try(
+    runner: Runner,
+    signature: Signature,
+    config: ModelConfig,
+    groups: Sequence[PadGroup],
+    candidates: Sequence[Axes],
+    guard: ProbeGuard,
+) -> Inspection:
+    """Return what the first batch axes tell that runs confirm, or what runs tell without any."""
+    hints = config.warmup.inputs
+    reason = "every dimension of its inputs is fixed" if not _varies(signature) else "no dimension counts rows"
     for axes in candidates:
         layout = make_layout(signature, axes, groups)
         try:
-            recipe = find_recipe(runner, layout, hints)
+            recipe = find_recipe(runner, layout, hints, guard)
             outputs, reason = _observe(runner, recipe, groups)
         except RunFailed as failed:
             reason = f"rows do not run together: {failed}"
@@ -71,7 +86,7 @@ def inspect(runner: Runner, signature: Signature, config: ModelConfig, groups: S
             return Inspection(layout, outputs, recipe)
     plain = make_layout(signature, (None,) * len(signature.inputs), groups)
     try:
-        recipe = find_recipe(runner, plain, hints)
+        recipe = find_recipe(runner, plain, hints, guard)
         outputs, _ = _observe(runner, recipe, groups)
     except RunFailed as failed:
         text = f"no example inputs were accepted (name some under warmup.inputs): {failed}"

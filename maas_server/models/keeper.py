@@ -86,7 +86,7 @@ class Keeper:
         log.info("version_loading", model=name, version=version)
         started = time.monotonic()
         try:
-            loaded, deployment = await loop.run_in_executor(self._loads, self._load_and_deploy, model, slot)
+            loaded, deployment = await loop.run_in_executor(self._loads, self._load_and_deploy, slot)
         except MaasError as error:
             slot.enter(State.END, error.message, failed=True)
             log.error("version_failed", model=name, version=version, reason=error.message)
@@ -108,8 +108,15 @@ class Keeper:
             await self._drain(model, slot, time.monotonic() + _LATE_DRAIN)
         self.reconcile(model)
 
-    def _load_and_deploy(self, model: ModelState, slot: LiveSlot) -> tuple[LoadedVersion, Deployment]:
-        loaded = load_version(slot.source, model.source.config, defaults=self._defaults, find_runner=self._find_runner)
+    def _load_and_deploy(self, slot: LiveSlot) -> tuple[LoadedVersion, Deployment]:
+        loaded = load_version(
+            slot.source,
+            slot.origin.config,
+            folder=slot.origin.folder,
+            triton=slot.origin.triton,
+            defaults=self._defaults,
+            find_runner=self._find_runner,
+        )
         try:
             return loaded, self._host.deploy(loaded.plan, loaded.runner)
         except MaasError:

@@ -16,16 +16,21 @@ import structlog
 
 from maas_server.errors import LoadError, error_text
 from maas_server.models.config import ModelConfig
+from maas_server.models.files import fingerprint_of
 from maas_server.models.inspect import Inspection, inspect
+from maas_server.models.labels import read_labels
 from maas_server.models.measure import MAX_INFERRED_BATCH, choose_batch_size, measure_curve
 from maas_server.models.memory import PeakMemory
 from maas_server.models.onnx_runner import OnnxRunner
-from maas_server.models.padding import PadGroup, resolve_padding
-from maas_server.models.plan import CurvePoint, InputPlan, OutputPlan, VersionPlan
+from maas_server.models.padding import resolve_padding
+from maas_server.models.plan import CurvePoint, VersionPlan
+from maas_server.models.planning import Declared, refined, with_optional
 from maas_server.models.prober import RunFailed
-from maas_server.models.repository import VersionSource, fingerprint_of
-from maas_server.models.runner import Runner, RunnerOptions, Signature, TensorInfo
+from maas_server.models.runner import Runner, RunnerOptions, Signature
+from maas_server.models.sources import VersionSource
+from maas_server.models.triton_model import ONNX_PLATFORM, TritonModel
 from maas_server.models.verify import check_padding, check_rows
+from maas_server.models.warmup_runs import run_samples
 
 log = structlog.get_logger(__name__)
 
@@ -68,16 +73,27 @@ class LoadedVersion:
     """SHA-256 of the files, as "sha256:" and 64 hexadecimal digits."""
     description: str
     """What the runner says of itself; it outlives the runner."""
+    platform: str = ""
+    """In Triton's terms, where it has one."""
+    max_batch_size: int = 0
+    """As clients of Triton understand it: above 0, the first dimension of every tensor counts rows."""
+    triton_config: bytes = b""
+    """The inference.ModelConfig that was read; empty: none was."""
 
 
 def load_version(
     source: VersionSource,
     config: ModelConfig,
     *,
+    folder: Path | None = None,
+    triton: TritonModel | None = None,
     defaults: Defaults | None = None,
     find_runner: Callable[[str], Runner] | None = None,
 ) -> LoadedVersion:
     """Load, check and measure one version.
+
+    `folder`: the model's, for the files that its configuration names; the version's by default. `triton`: what a
+    config.pbtxt says beyond `config`.
 
     Raises:
         LoadError: it cannot be loaded, or its configuration does not fit it; the message says why.
@@ -89,7 +105,9 @@ def load_version(
         digest = digest_files(source.files)
         runner.load(source.path, options)
         memory = PeakMemory()
-        signature, plan = _plan(source, config, runner, memory)
+        folder = folder or source.path.parent
+        declared = Declared(triton, read_labels(folder, config.output_labels))
+        signature, plan = _plan(source, config, runner, memory, declared, folder)
         description = runner.describe()
         if not isinstance(description, str):
             raise LoadError(f"the runner describes itself as {type(description).__name__}, expected str")
@@ -103,7 +121,16 @@ def load_version(
         close_runner(runner, source)
         log.warning("load_raised", model=source.model, version=source.version, exc_info=True)
         raise LoadError(f"{type(error).__name__}: {error_text(error)}") from error
-    return LoadedVersion(runner, signature, plan, digest, description)
+    return LoadedVersion(
+        runner,
+        signature,
+        plan,
+        digest,
+        description,
+        platform=ONNX_PLATFORM if config.runner == "onnx" else config.runner,
+        max_batch_size=_client_batch_size(plan, triton),
+        triton_config=triton.message if triton is not None else b"",
+    )
 
 
 def make_runner(name: str) -> Runner:
@@ -156,13 +183,15 @@ def digest_files(files: Sequence[tuple[str, Path]]) -> str:
 
 
 def _plan(
-    source: VersionSource, config: ModelConfig, runner: Runner, memory: PeakMemory
+    source: VersionSource, config: ModelConfig, runner: Runner, memory: PeakMemory, declared: Declared, folder: Path
 ) -> tuple[Signature, VersionPlan]:
-    signature = runner.signature()
+    config, signature = declared.fit_inputs(config, runner.signature())
     groups = resolve_padding(config.padding, signature)
     started = time.monotonic()
     found = inspect(runner, signature, config, groups)
-    signature = _refined(signature, found)
+    signature, found = declared.fit_outputs(refined(signature, found), found)
+    if declared.triton is not None and config.warmup.enabled:
+        run_samples(runner, signature, declared.triton.inputs, declared.triton.warmups, folder)
     curve, reason = _measure(runner, config, found, memory)
     batching = config.batching
     size = batching.max_batch_size or choose_batch_size(curve)
@@ -185,12 +214,13 @@ def _plan(
     if not reason and batching.enabled is False:
         reason = "turned off by the configuration"
         note = "; ".join(filter(None, (reason, note)))
-    signature = _with_optional(signature, groups)
+    signature = with_optional(signature, groups)
+    inputs, outputs = declared.plans(signature, found, groups, counts_rows=declared.counts_rows(config, found))
     plan = VersionPlan(
         model=source.model,
         version=source.version,
-        inputs=_inputs(signature, found, groups, counts_rows=not found.reason),
-        outputs=_outputs(signature, found, groups, counts_rows=not found.reason),
+        inputs=inputs,
+        outputs=outputs,
         pad_groups=tuple(group.buckets for group in groups),
         batching=not reason,
         batching_reason=note,
@@ -198,6 +228,7 @@ def _plan(
         max_request_rows=batching.max_request_rows,
         max_queue_rows=batching.max_queue_rows or 1,
         max_queue_delay_us=batching.max_queue_delay_us,
+        queue=batching.queue_plan(),
         instances=config.instances,
         curve=curve,
         row_difference=difference,
@@ -205,7 +236,14 @@ def _plan(
     log.debug(
         "version_checked", model=source.model, version=source.version, seconds=round(time.monotonic() - started, 3)
     )
-    return signature, plan
+    return declared.wire_signature(signature), plan
+
+
+def _client_batch_size(plan: VersionPlan, triton: TritonModel | None) -> int:
+    if triton is not None and (triton.batched or triton.inputs or triton.outputs):
+        return triton.max_batch_size
+    axes = {each.batch_axis for each in plan.inputs} | {each.batch_axis for each in plan.outputs}
+    return plan.max_batch_size if plan.batching and axes == {0} else 0
 
 
 def _measure(
@@ -221,58 +259,3 @@ def _measure(
     except RunFailed as failed:
         return (), found.reason or f"its batches do not run: {failed}"
     return curve, found.reason
-
-
-def _refined(signature: Signature, found: Inspection) -> Signature:
-    """Return the signature with the outputs' shapes as the runs showed them."""
-    outputs = tuple(
-        info if info.shape == facts.shape else replace(info, shape=facts.shape, dim_names=_names(info, facts.shape))
-        for info, facts in zip(signature.outputs, found.outputs, strict=True)
-    )
-    return Signature(signature.inputs, outputs)
-
-
-def _names(info: TensorInfo, shape: tuple[int, ...]) -> tuple[str, ...]:
-    return info.dim_names if len(info.dim_names) == len(shape) else ()
-
-
-def _with_optional(signature: Signature, groups: Sequence[PadGroup]) -> Signature:
-    filled = {index for group in groups for index in (group.mask, group.lengths)}
-    inputs = tuple(replace(info, optional=index in filled) for index, info in enumerate(signature.inputs))
-    return Signature(inputs, signature.outputs)
-
-
-def _inputs(
-    signature: Signature, found: Inspection, groups: Sequence[PadGroup], *, counts_rows: bool
-) -> tuple[InputPlan, ...]:
-    plans = []
-    for index, info in enumerate(signature.inputs):
-        plan = InputPlan(
-            info.name, info.datatype, info.shape, batch_axis=found.layout.batch_axes[index] if counts_rows else None
-        )
-        for number, group in enumerate(groups):
-            if index in group.axes:
-                plan = replace(plan, pad_group=number, pad_axis=group.axes[index], pad_value=group.values[index])
-            if index == group.mask:
-                plan = replace(plan, auto_fill="mask")
-            if index == group.lengths:
-                plan = replace(plan, pad_group=number, auto_fill="length")
-        plans.append(plan)
-    return tuple(plans)
-
-
-def _outputs(
-    signature: Signature, found: Inspection, groups: Sequence[PadGroup], *, counts_rows: bool
-) -> tuple[OutputPlan, ...]:
-    return tuple(
-        OutputPlan(
-            info.name,
-            info.datatype,
-            facts.shape,
-            facts.sources,
-            batch_axis=facts.batch_axis if counts_rows else None,
-            pad_group=facts.pad_group if groups else None,
-            pad_axis=facts.pad_axis if groups else None,
-        )
-        for info, facts in zip(signature.outputs, found.outputs, strict=True)
-    )

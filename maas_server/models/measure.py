@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from maas_server.models.guard import MEMORY_SHARE
 from maas_server.models.inspect import OutputFacts
-from maas_server.models.memory import PeakMemory
+from maas_server.models.memory import PeakMemory, available_bytes
 from maas_server.models.plan import CurvePoint
 from maas_server.models.prober import Recipe, run
 from maas_server.models.runner import Array, RunBatch, Runner
@@ -25,15 +26,18 @@ _REPEATS = 5
 def measure_curve(
     runner: Runner, recipe: Recipe, outputs: Sequence[OutputFacts], max_rows: int, *, budget: float, memory: PeakMemory
 ) -> tuple[CurvePoint, ...]:
-    """Run 1, 2, 4, ... and `max_rows` rows; stops where runs get too long or `budget` seconds are spent.
+    """Run 1, 2, 4, ... and `max_rows` rows; stops where runs get too long or large, or `budget` seconds are spent.
 
     Raises:
         RunFailed: even one row fails.
     """
     points: list[CurvePoint] = []
     started = time.monotonic()
+    max_bytes = int(available_bytes() * MEMORY_SHARE)
     for rows in _sizes(max_rows):
         if points and _too_long(points[-1], rows, time.monotonic() - started, budget):
+            break
+        if points and points[-1].bytes * rows > max_bytes * points[-1].rows:
             break
         points.append(_measure(runner, recipe, outputs, rows, budget / 8, memory))
     return tuple(points)

@@ -1,8 +1,12 @@
-"""How far the process's memory rises while something runs."""
+"""How far the process's memory rises while something runs, and how far it may."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+# Where nothing tells what is there to be had.
+_UNKNOWN = 1 << 30
 
 
 class PeakMemory:
@@ -30,11 +34,53 @@ class PeakMemory:
         return max(0, peak - self._base) if self._base else 0
 
     def _read(self, field: str) -> int:
-        try:
-            lines = (self._proc / "status").read_text(encoding="ascii", errors="replace").splitlines()
-        except OSError:
-            return 0
-        for line in lines:
-            if line.startswith(field):
-                return int(line.split()[1]) * 1024
-        return 0
+        return _kilobytes(self._proc / "status", field)
+
+
+def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int:
+    """Return what the process may still allocate before the system or its control group runs out.
+
+    The paths are for tests.
+    """
+    left = [value for value in (_kilobytes(meminfo, "MemAvailable:"),) if value]
+    for limit, used, inactive in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        allowed, taken = _number(cgroup / limit), _number(cgroup / used)
+        if allowed is not None and taken is not None:
+            # Cached files are given up before anybody is killed.
+            cached = _statistic((cgroup / used).with_name("memory.stat"), inactive)
+            left.append(max(0, allowed - taken + cached))
+    return min(left, default=_UNKNOWN)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None
+
+
+def _statistic(path: Path, name: str) -> int:
+    for line in _lines(path):
+        key, _, value = line.partition(" ")
+        if key == name and value.strip().isdecimal():
+            return int(value)
+    return 0
+
+
+def _kilobytes(path: Path, field: str) -> int:
+    """Return a field that is given in KiB, in bytes; 0 when it is not there."""
+    for line in _lines(path):
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []

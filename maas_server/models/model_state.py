@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from maas_server.models.host import Counters, Deployment, Route
 from maas_server.models.lifecycle import Action, Slot, State, failed_versions, next_actions, select_versions
 from maas_server.models.loader import LoadedVersion
-from maas_server.models.repository import ModelSource, VersionSource
-from maas_server.models.views import ModelView, VersionView
+from maas_server.models.overrides import Override, PrivateFolder
+from maas_server.models.sources import ModelSource, VersionSource
+from maas_server.models.views import NOT_LOADED, ModelView, VersionView
 
 # Ended versions that ModelStatus still tells of when their files are gone.
 _KEPT_ENDINGS = 8
@@ -25,6 +26,8 @@ class LiveSlot:
 
     source: VersionSource
     key: str
+    origin: ModelSource
+    """What the model said of itself when the slot was made."""
     id: int = field(default_factory=lambda: next(_ids))
     state: State = State.START
     failed: bool = False
@@ -51,37 +54,85 @@ class LiveSlot:
         counters = self.deployment.counters() if self.deployment is not None else self.counters
         loaded = self.loaded
         if loaded is None:
-            return VersionView(self.source.version, self.state, self.reason, self.since_unix_ms)
+            return VersionView(self.source.version, self.state, self.reason, self.failed, self.since_unix_ms)
         return VersionView(
             version=self.source.version,
             state=self.state,
             reason=self.reason,
+            failed=self.failed,
             since_unix_ms=self.since_unix_ms,
             signature=loaded.signature,
             plan=loaded.plan,
             digest=loaded.digest,
             runner=loaded.description,
             counters=counters,
+            platform=loaded.platform,
+            max_batch_size=loaded.max_batch_size,
+            triton_config=loaded.triton_config,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What callers asked for."""
+
+    override: Override | None
+    pinned: dict[int, str]
+    dismissed: set[int]
 
 
 class ModelState:
     """What is wanted of one model and what there is of it."""
 
     def __init__(self, source: ModelSource, *, follow_policy: bool) -> None:
-        """`follow_policy`: the version policy decides what is loaded; otherwise only callers do."""
+        """`follow_policy`: the version policy decides what is loaded; otherwise only callers do.
+
+        Models that a models.config names follow theirs always.
+        """
         self.source = source
         self.slots: list[LiveSlot] = []
         self.exists = True
-        self._follow_policy = follow_policy
+        self.override: Override | None = None
+        self._private: list[PrivateFolder] = []
+        """Folders of calls whose files may still be read."""
+        self._follows_anyway = follow_policy
         self._pinned: dict[int, str] = {}
         """Versions that callers asked for, with the source as it was then."""
         self._dismissed: set[int] = set()
         self._set_labels: dict[str, int] = {}
         self._removed_labels: set[str] = set()
 
-    def update(self, source: ModelSource | None) -> bool:
+    @property
+    def _follow_policy(self) -> bool:
+        return self._follows_anyway or self.source.named is not None
+
+    def wishes(self) -> Wishes:
+        """Return what callers asked for, to be restored if it comes to nothing."""
+        return Wishes(self.override, dict(self._pinned), set(self._dismissed))
+
+    def restore(self, wishes: Wishes, disk: ModelSource | None) -> None:
+        """Ask again for what callers asked for before."""
+        self.set_override(wishes.override, disk)
+        self._pinned, self._dismissed = dict(wishes.pinned), set(wishes.dismissed)
+
+    def forget_wishes(self) -> None:
+        """Forget what callers asked for: from now on the model is as its source says."""
+        self.override = None
+        self._pinned.clear()
+        self._dismissed.clear()
+        self._set_labels.clear()
+        self._removed_labels.clear()
+
+    def set_override(self, override: Override | None, disk: ModelSource | None) -> None:
+        """From now on serve what a call says in place of what is on `disk`; None: what is on disk again."""
+        self.override = override
+        if override is not None and override.folder is not None and override.folder not in self._private:
+            self._private.append(override.folder)
+        self.update(disk)
+
+    def update(self, disk: ModelSource | None) -> bool:
         """Take what a scan found (None: the model is gone); True if anything changed."""
+        source = disk if self.override is None else self.override.apply(self.source.name, disk)
         if source is None:
             changed, self.exists = self.exists, False
             if self._follow_policy:
@@ -105,7 +156,7 @@ class ModelState:
 
     @staticmethod
     def _identity(source: ModelSource) -> dict[int, str]:
-        key = source.config.load_key()
+        key = source.load_key()
         return {version: f"{files.path}\n{files.fingerprint}\n{key}" for version, files in source.versions.items()}
 
     def wanted(self) -> dict[int, str]:
@@ -139,7 +190,7 @@ class ModelState:
         if files is None:
             return None
         self.slots = [slot for slot in self.slots if slot.source.version != version or slot.state != State.END]
-        slot = LiveSlot(files, self.wanted().get(version, self.sources()[version]))
+        slot = LiveSlot(files, self.wanted().get(version, self.sources()[version]), self.source)
         slot.enter(State.START)
         self.slots.append(slot)
         return slot
@@ -200,7 +251,7 @@ class ModelState:
         """Return who answers; None when the model is gone."""
         live = self.available()
         known = {slot.source.version for slot in self.slots} | set(self.source.versions if self.exists else ())
-        if not known:
+        if not known or not (live or self.exists):
             return None
         deployments = {version: slot.deployment for version, slot in live.items() if slot.deployment is not None}
         labels = {label: version for label, version in self.desired_labels().items() if version in deployments}
@@ -221,18 +272,29 @@ class ModelState:
         return bool(self.wanted() or self.source.error or any(slot.failed for slot in self.slots))
 
     def forget_endings(self) -> None:
-        """Drop ended slots whose files are gone, but for the last few."""
+        """Drop ended slots whose files are gone, but for the last few, and the files of calls that nobody needs."""
+        needed = [slot.source.private for slot in self.slots if slot.state != State.END]
+        if self.override is not None:
+            needed.append(self.override.folder)
+        for folder in [each for each in self._private if each not in needed]:
+            self._private.remove(folder)
+            folder.close()
         on_disk = set(self.source.versions) if self.exists else set()
         gone = [slot for slot in self.slots if slot.state == State.END and slot.source.version not in on_disk]
         for slot in gone[: max(0, len(gone) - _KEPT_ENDINGS)]:
             self.slots.remove(slot)
+
+    def remove_private_files(self) -> None:
+        """Remove the files of calls, needed or not: the server ends."""
+        while self._private:
+            self._private.pop().close()
 
     def view(self, version: int = 0) -> ModelView:
         """Return what others may know, of all versions or of one."""
         views = {each: self._version_view(each) for each in {slot.source.version for slot in self.slots}}
         if self.exists:
             for each in self.source.versions.keys() - views.keys():
-                views[each] = VersionView(each, State.END, "not loaded")
+                views[each] = VersionView(each, State.END, NOT_LOADED)
             for each, why in self.source.pending.items():
                 views.setdefault(each, VersionView(each, State.START, why))
         shown = [views[each] for each in sorted(views, reverse=True) if version in (0, each)]

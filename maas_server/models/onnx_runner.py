@@ -20,6 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_c
 
 from maas_server.errors import InvalidRequest, LoadError
 from maas_server.models.arena import ShrinkPolicy
+from maas_server.models.onnx_options import session_options
 from maas_server.models.runner import NUMPY_DTYPES, Array, RunBatch, RunnerOptions, Signature, TensorInfo
 
 PROVIDERS = ("CPUExecutionProvider",)
@@ -59,13 +60,6 @@ _DATATYPES: Mapping[str, str] = {
     "tensor(bfloat16)": "BF16",
 }
 
-_OPTIMIZATION_LEVELS = {
-    "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
-    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-}
-
 # What ONNX Runtime raises; it also raises bare RuntimeError and, for models that it half understood, others.
 _LOAD_ERRORS = (
     ort_c.Fail,
@@ -100,8 +94,8 @@ class _Bound:
 class OnnxRunner:
     """One ONNX Runtime session, shared by all instances of a model version.
 
-    `runner_options`: `optimization` (none, basic, extended or all; default all) and `session_config` (a mapping of
-    ONNX Runtime session configuration entries, applied last).
+    `runner_options` are docs/models.md's: optimization, execution_mode, inter_op_threads, memory_arena, outputs and
+    session_config.
     """
 
     def __init__(self) -> None:
@@ -111,10 +105,9 @@ class OnnxRunner:
         self._bindings: dict[int, _Bound] = {}
         self._has_strings = False
         self._device = ort_c.OrtDevice(ort_c.OrtDevice.cpu(), ort_c.OrtDevice.default_memory(), 0)
-        self._plain = ort.RunOptions()
-        self._shrinking = ort.RunOptions()
-        self._shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self._arena = ShrinkPolicy()
+        self._plain, self._shrinking = _run_options()
+        self._arena: ShrinkPolicy | None = ShrinkPolicy()
+        self._loaded: tuple[Path, RunnerOptions] | None = None
 
     def load(self, path: Path, options: RunnerOptions) -> None:
         """Load the ONNX file at `path`; external data must lie in its folder.
@@ -122,12 +115,14 @@ class OnnxRunner:
         Raises:
             LoadError: it cannot be loaded; the message says why.
         """
-        session_options = _session_options(options)
+        settings = session_options(options)
+        if not settings.enable_cpu_mem_arena:
+            self._arena = None
         try:
-            session = ort.InferenceSession(str(path), session_options, providers=list(PROVIDERS), enable_fallback=False)
+            session = ort.InferenceSession(str(path), settings, providers=list(PROVIDERS), enable_fallback=False)
             got = tuple(session.get_providers())
             inputs = tuple(_tensor_info("input", node) for node in session.get_inputs())
-            outputs = tuple(_tensor_info("output", node) for node in session.get_outputs())
+            outputs = _chosen(options.options.get("outputs"), session.get_outputs())
         except _LOAD_ERRORS as error:
             raise LoadError(f"ONNX Runtime cannot load {path.name}: {_clean(error)}") from error
         if got != PROVIDERS:
@@ -140,6 +135,7 @@ class OnnxRunner:
             )
         self._signature = Signature(inputs, outputs)
         self._session = session
+        self._loaded = (path, options)
 
     def signature(self) -> Signature:
         """Return the model's inputs and outputs as the file declares them."""
@@ -162,10 +158,13 @@ class OnnxRunner:
         binding = bound.binding
         for index in bound.unbound:
             binding.bind_output(self._signature.outputs[index].name, self._device)
-        shrink = self._arena.should_shrink(bound.nbytes, time.monotonic())
+        shrink = self._arena is not None and self._arena.should_shrink(bound.nbytes, time.monotonic())
+        options = self._shrinking if shrink else self._plain
         try:
-            self._session._sess.run_with_iobinding(binding, self._shrinking if shrink else self._plain)
+            self._session._sess.run_with_iobinding(binding, options)
         except RuntimeError as error:
+            if options.terminate:
+                raise
             self._raise_typed(batch, error)
         if not bound.unbound:
             return batch.outputs  # type: ignore[return-value]  # None only stands where `unbound` says.
@@ -176,6 +175,18 @@ class OnnxRunner:
         """Drop the bindings of these keys."""
         for key in keys:
             self._bindings.pop(key, None)
+
+    def interrupt(self) -> None:
+        """End the runs under way, each after the node that it is at."""
+        under_way, self._plain, self._shrinking = (self._plain, self._shrinking), *_run_options()
+        for options in under_way:
+            options.terminate = True
+
+    def reset(self) -> None:
+        """Load the model anew: nothing else makes an arena give back what it holds without a run."""
+        assert self._loaded is not None, "only a loaded model has anything to give back"
+        self.close()
+        self.load(*self._loaded)
 
     def describe(self) -> str:
         """Return ONNX Runtime's version and the execution provider."""
@@ -197,6 +208,8 @@ class OnnxRunner:
         for index, (info, out) in enumerate(zip(self._signature.outputs, batch.outputs, strict=True)):
             if out is None:
                 unbound.append(index)
+                # `get_outputs` has them in the order in which they were first bound.
+                binding.bind_output(info.name, device)
             else:
                 binding.bind_output(info.name, device, _ELEMENT_TYPES[info.datatype], out.shape, _address(out))
                 nbytes += out.nbytes
@@ -230,31 +243,26 @@ class OnnxRunner:
         raise error
 
 
-def _session_options(options: RunnerOptions) -> Any:
-    session = ort.SessionOptions()
-    session.intra_op_num_threads = max(1, options.threads)
-    session.inter_op_num_threads = 1
-    session.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    session.enable_mem_pattern = False
-    # Every refused request would print a line otherwise; the exception says the same.
-    session.log_severity_level = 4
-    entries = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
-    for name, value in options.options.items():
-        if name == "optimization":
-            if value not in _OPTIMIZATION_LEVELS:
-                raise LoadError(
-                    f"runner_options.optimization: expected one of {', '.join(_OPTIMIZATION_LEVELS)}, got {value!r}"
-                )
-            session.graph_optimization_level = _OPTIMIZATION_LEVELS[value]
-        elif name == "session_config":
-            if not isinstance(value, Mapping):
-                raise LoadError(f"runner_options.session_config: expected a mapping, got {type(value).__name__}")
-            entries.update({str(key): str(entry) for key, entry in value.items()})
-        else:
-            raise LoadError(f"runner_options.{name}: not known; the onnx runner takes optimization and session_config")
-    for key, entry in entries.items():
-        session.add_session_config_entry(key, entry)
-    return session
+def _run_options() -> tuple[Any, Any]:
+    """Return the options of a usual run, and of one after which the arena shrinks."""
+    plain, shrinking = ort.RunOptions(), ort.RunOptions()
+    shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return plain, shrinking
+
+
+def _chosen(wanted: object, nodes: Sequence[Any]) -> tuple[TensorInfo, ...]:
+    """Return the outputs that are wanted, in their order; None: all of them, as the model has them."""
+    if wanted is None:
+        return tuple(_tensor_info("output", node) for node in nodes)
+    known = {node.name: node for node in nodes}
+    chosen = []
+    for name in wanted if isinstance(wanted, Sequence) else ():
+        if name not in known:
+            raise LoadError(f"output {name!r}: the model has {', '.join(map(repr, known))}")
+        chosen.append(_tensor_info("output", known[name]))
+    if not chosen or len({info.name for info in chosen}) != len(chosen) or isinstance(wanted, str):
+        raise LoadError(f"runner_options.outputs: expected a list of different outputs, got {wanted!r}")
+    return tuple(chosen)
 
 
 def _tensor_info(kind: str, node: Any) -> TensorInfo:

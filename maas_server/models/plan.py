@@ -6,6 +6,7 @@ core. Axes count from the front; None where there is none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,6 +27,8 @@ class InputPlan:
     pad_axis: int | None = None
     pad_value: float | int = 0
     auto_fill: AutoFill = "none"
+    wire_shape: tuple[int, ...] | None = None
+    """What clients send, where that is another shape: as many dimensions vary, in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class OutputPlan:
     batch_axis: int | None = None
     pad_group: int | None = None
     pad_axis: int | None = None
+    wire_shape: tuple[int, ...] | None = None
+    """What clients get, where that is another shape."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes that its elements stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,32 @@ class CurvePoint:
     rows: int
     seconds: float
     bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """How long and how many requests of a priority level may wait; 0: no limit."""
+
+    default_timeout_us: int = 0
+    allow_timeout_override: bool = False
+    """Whether a request's own timeout, if shorter, takes its place."""
+    timeout_action: Literal["reject", "delay"] = "reject"
+    max_queue_size: int = 0
+    """In requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlan:
+    """Who goes first, and which sizes a batch should have."""
+
+    priority_levels: int = 1
+    """1 is the highest."""
+    default_priority: int = 1
+    policy: QueuePolicy = QueuePolicy()
+    priority_policies: Mapping[int, QueuePolicy] = field(default_factory=dict)
+    """Instead of `policy`, by level."""
+    preferred_batch_sizes: tuple[int, ...] = ()
+    """Ascending; those above `VersionPlan.max_batch_size` count for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +101,7 @@ class VersionPlan:
     max_request_rows: int = 1024
     max_queue_rows: int = 4096
     max_queue_delay_us: int = 0
+    queue: QueuePlan = QueuePlan()
     instances: int = 1
     curve: tuple[CurvePoint, ...] = field(default=())
     row_difference: float = -1.0

@@ -10,24 +10,28 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import structlog
 
+from maas_server._stubs.tensorflow_serving import model_server_config_pb2
 from maas_server.errors import InvalidRequest, LoadError, MaasError, NotAvailable, NotFound, Violation
+from maas_server.models.catalog import Catalog, no_version
 from maas_server.models.changes import Changes
 from maas_server.models.config import LABEL_PATTERN
 from maas_server.models.host import Host
 from maas_server.models.keeper import Keeper
 from maas_server.models.lifecycle import State
 from maas_server.models.loader import Defaults
-from maas_server.models.model_state import ModelState
-from maas_server.models.repository import ModelSource, Repository, Snapshot
+from maas_server.models.model_state import ModelState, Wishes
+from maas_server.models.overrides import LoadOverrides
+from maas_server.models.reload import first_problem
+from maas_server.models.repository import Repository
 from maas_server.models.runner import Runner
-from maas_server.models.views import ModelView, VersionView
+from maas_server.models.served import absolute_path, served_models
+from maas_server.models.views import NOT_LOADED, ModelView, VersionView
 
-__all__ = ["Control", "ModelView", "Registry", "VersionView"]
+__all__ = ["NOT_LOADED", "Control", "LoadOverrides", "ModelView", "Registry", "State", "VersionView"]
 
 log = structlog.get_logger(__name__)
 
@@ -52,20 +56,14 @@ class Registry:
         find_runner: Callable[[str], Runner] | None = None,
     ) -> None:
         """`poll_interval` in seconds; 0: scan only when asked to by `scan` (and by loads of unknown versions)."""
-        self._repository = repository
-        self._control = control
         self._poll_interval = poll_interval
-        self._models: dict[str, ModelState] = {}
-        self._rejected: tuple[tuple[str, str], ...] = ()
         self._started = False
         self._initially_settled = False
         self._stopping = False
         self._polling: asyncio.Task[None] | None = None
-        self._host = host
         self._changes = Changes()
         self._keeper = Keeper(host, self._changes, defaults or Defaults(), find_runner)
-        self._scan_lock = asyncio.Lock()
-        self._scans = ThreadPoolExecutor(1, "maas-scan")
+        self._catalog = Catalog(repository, host, self._keeper, self._changes.notify, follow_policy=control == "poll")
 
     async def start(self) -> None:
         """Scan for the first time and begin to load and to poll; `ready` tells when the first loads are done.
@@ -75,7 +73,7 @@ class Registry:
         """
         await self.scan()
         if self._poll_interval > 0:
-            self._polling = asyncio.create_task(self._poll(time.monotonic() + self._settle_limit()))
+            self._polling = asyncio.create_task(self._poll(time.monotonic() + self._catalog.settle_limit()))
         else:
             self._begin()
 
@@ -85,8 +83,8 @@ class Registry:
         if self._polling is not None:
             self._polling.cancel()
         self._changes.notify()
-        await self._keeper.stop(self._models.values(), timeout)
-        self._scans.shutdown(wait=False, cancel_futures=True)
+        await self._keeper.stop(self._catalog.models.values(), timeout)
+        self._catalog.stop()
 
     async def scan(self) -> None:
         """Look at the repository now and act on what changed.
@@ -94,14 +92,11 @@ class Registry:
         Raises:
             ConfigError: the repository cannot be read; everything stays as it is.
         """
-        async with self._scan_lock:
-            loop = asyncio.get_running_loop()
-            snapshot = await loop.run_in_executor(self._scans, self._repository.scan)
-            self._apply(snapshot)
+        await self._catalog.scan()
 
     def ready(self) -> bool:
         """Whether the first scan is done, what it found was tried, and not everything that is wanted failed."""
-        models = self._models.values()
+        models = self._catalog.models.values()
         if self._started and not self._initially_settled:
             self._initially_settled = all(model.settled() for model in models)
         if not self._initially_settled:
@@ -110,7 +105,7 @@ class Registry:
 
     def rejected(self) -> tuple[tuple[str, str], ...]:
         """Return the paths in the repository that are no models or versions, and why."""
-        return self._rejected
+        return self._catalog.rejected
 
     def status(self, model: str = "", version: int = 0) -> tuple[ModelView, ...]:
         """Return all models, sorted by name, or one model, or one version of it.
@@ -124,10 +119,10 @@ class Registry:
                 raise InvalidRequest(
                     "a version was named without a model", violations=[Violation("model", "required with version")]
                 )
-            return tuple(self._models[name].view() for name in sorted(self._models))
+            return tuple(self._catalog.models[name].view() for name in sorted(self._catalog.models))
         view = self._model(model).view(version)
         if version and not view.versions:
-            raise _no_version(model, version)
+            raise no_version(model, version)
         return (view,)
 
     async def watch(self) -> AsyncIterator[None]:
@@ -135,16 +130,36 @@ class Registry:
         async for _ in self._changes.watch():
             yield
 
-    async def load(self, model: str, version: int = 0) -> ModelView:
+    async def load(self, model: str, version: int = 0, *, overrides: LoadOverrides | None = None) -> ModelView:
         """Load one version (0: what the version policy wants) and return when it is AVAILABLE.
+
+        With `overrides` the model is loaded as they say, until it is loaded without or unloaded; without, as it is
+        in the repository. Overrides that do not load leave everything as it was.
 
         Raises:
             NotFound: no such model or version in the repository, also after looking again.
             LoadError: it did not load; the message says why.
-            NotAvailable: its files are missing or still changing.
-            ConfigError: the repository cannot be read.
+            NotAvailable: its files are missing or still changing; or files came with the call, and the repository
+                decides what is loaded.
+            InvalidRequest: the overrides are wrong.
+            ConfigError: the repository cannot be read, or the overriding configuration is wrong.
         """
-        state = await self._find_on_disk(model, version)
+        if overrides is None or overrides == LoadOverrides():
+            await self._catalog.end_override(model)
+            return await self._load(await self._catalog.find(model, version), version)
+        before = self._catalog.models[model].wishes() if model in self._catalog.models else None
+        state = await self._catalog.override(model, overrides)
+        try:
+            return await self._load(state, version)
+        except MaasError:
+            if before is None:
+                state.dismiss(0)
+            state.restore(before or Wishes(None, {}, set()), self._catalog.on_disk.get(model))
+            self._keeper.reconcile(state)
+            raise
+
+    async def _load(self, state: ModelState, version: int) -> ModelView:
+        model = state.source.name
         if state.source.error:
             raise LoadError(f"model {model!r} cannot be loaded: {state.source.error}")
         versions = state.pin(version)
@@ -175,7 +190,9 @@ class Registry:
         """
         state = self._model(model)
         if version and not state.view(version).versions:
-            raise _no_version(model, version)
+            raise no_version(model, version)
+        if not version and state.override is not None:
+            state.set_override(None, self._catalog.on_disk.get(model))
         versions = set(state.dismiss(version))
         self._keeper.reconcile(state)
         await self._changes.until(
@@ -200,7 +217,7 @@ class Registry:
         if version and version not in state.available():
             views = state.view(version).versions
             if not views:
-                raise _no_version(model, version)
+                raise no_version(model, version)
             raise NotAvailable(
                 f"a label moves only to an AVAILABLE version; {model}:{version} is {views[0].state.name}",
                 reason="VERSION_NOT_AVAILABLE",
@@ -210,14 +227,40 @@ class Registry:
         self._keeper.reconcile(state)
         return state.view()
 
+    async def reload(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        """Serve exactly the models of `config` from now on, and return when what is new is AVAILABLE.
+
+        Models that it does not name are unloaded. It holds until the next call, or until the models.config that the
+        server was started with changes. A configuration that is refused changes nothing; one whose models do not
+        load is in force.
+
+        Raises:
+            ConfigError: it is wrong.
+            PermissionDenied: a base path lies where nothing may be served from.
+            NotFound: a base path is not there, or a label's version.
+            LoadError: a model did not load.
+            NotAvailable: a label's version is not AVAILABLE.
+        """
+        models = served_models(config, "the configuration of the call", absolute_path)
+        await self._catalog.serve(models)
+        log.info("models_reloaded", models=[each.name for each in models])
+        deadline = time.monotonic() + self._catalog.settle_limit()
+        states = [self._catalog.models[each.name] for each in models if each.name in self._catalog.models]
+        while any(each.source.settling for each in states) and time.monotonic() < deadline:
+            await asyncio.sleep(self._catalog.settle_pause())
+            await self.scan()
+        await self._changes.until(lambda: self._stopping or all(each.settled() for each in states))
+        if problem := first_problem(models, self._catalog.models):
+            raise problem
+
     async def _poll(self, first_until: float) -> None:
         """Scan again and again; files that were written just before the start are waited for until `first_until`."""
         failing = ""
         while True:
-            settling = self._settling()
+            settling = self._catalog.settling()
             if not settling or time.monotonic() >= first_until:
                 self._begin()
-            pause = self._settle_pause() if settling else self._poll_interval
+            pause = self._catalog.settle_pause() if settling else self._poll_interval
             await asyncio.sleep(min(pause, self._poll_interval))
             try:
                 await self.scan()
@@ -239,64 +282,8 @@ class Registry:
             self._started = True
             self._changes.notify()
 
-    def _apply(self, snapshot: Snapshot) -> None:
-        for path, why in set(snapshot.rejected) - set(self._rejected):
-            log.warning("path_rejected", path=path, reason=why)
-        self._rejected = snapshot.rejected
-        for name in snapshot.models.keys() | self._models.keys():
-            source = snapshot.models.get(name)
-            self._apply_model(name, source)
-        self._changes.notify()
-
-    def _apply_model(self, name: str, source: ModelSource | None) -> None:
-        state = self._models.get(name)
-        if state is None:
-            if source is None:
-                return
-            state = self._models[name] = ModelState(source, follow_policy=self._control == "poll")
-            changed = True
-        else:
-            changed = state.update(source)
-        if changed and source is not None and source.error:
-            log.warning("model_unusable", model=name, reason=source.error)
-        if changed:
-            self._keeper.reconcile(state)
-        if not state.exists and all(slot.state == State.END for slot in state.slots):
-            self._models.pop(name, None)
-            self._host.route(name, None)
-            log.info("model_removed", model=name)
-
-    async def _find_on_disk(self, model: str, version: int) -> ModelState:
-        """Return the model once the version is visible; looks again while it is not, for as long as files settle."""
-        deadline = time.monotonic() + self._settle_limit()
-        while True:
-            await self.scan()
-            state = self._models.get(model)
-            if state is None or not state.exists:
-                raise NotFound(f"no model {model!r} in the repository", reason="MODEL_NOT_FOUND")
-            source = state.source
-            waiting = version in source.pending if version else bool(source.pending)
-            if not waiting or source.error or time.monotonic() >= deadline:
-                break
-            await asyncio.sleep(self._settle_pause())
-        if source.error or (version in source.versions if version else source.versions):
-            return state
-        if waiting:
-            why = source.pending[version or max(source.pending)]
-            raise NotAvailable(f"{model}:{version or max(source.pending)}: {why}", reason="VERSION_NOT_COMPLETE")
-        raise _no_version(model, version)
-
-    def _settling(self) -> bool:
-        return any(model.exists and model.source.settling() for model in self._models.values())
-
-    def _settle_pause(self) -> float:
-        return self._repository.settle / 4 + 0.01
-
-    def _settle_limit(self) -> float:
-        return 2 * self._repository.settle + 1.0
-
     def _model(self, name: str) -> ModelState:
-        state = self._models.get(name)
+        state = self._catalog.models.get(name)
         if state is None:
             raise NotFound(f"no model {name!r}", reason="MODEL_NOT_FOUND")
         return state
@@ -304,8 +291,5 @@ class Registry:
 
 def _is_done(state: ModelState, version: int, key: str) -> bool:
     mine = [slot for slot in state.slots if slot.source.version == version and slot.key == key]
-    return not mine or any(slot.state in (State.AVAILABLE, State.END) for slot in mine)
-
-
-def _no_version(model: str, version: int) -> NotFound:
-    return NotFound(f"model {model!r} has no version {version}", reason="VERSION_NOT_FOUND")
+    # An older slot of the same source may be on its way out.
+    return not mine or max(mine, key=lambda slot: slot.id).state in (State.AVAILABLE, State.END)

@@ -2,7 +2,8 @@
 
     PATH/model.onnx                        a file: model `model`, version 1
     PATH = .../digits                      a model's folder: digits/1/model.onnx, or digits/model.onnx as version 1
-    PATH/digits/3/model.onnx               a repository, with an optional PATH/digits/maas.yaml
+    PATH/digits/3/model.onnx               a repository, with an optional maas.yaml or config.pbtxt in PATH/digits
+    PATH = .../models.config               exactly the models that the file names, wherever they are
 
 Symbolic links are followed, as mounted volumes are full of them: whoever can write the repository is trusted with
 what it points at. Names that start with a dot or an underscore, or end in .tmp, .part, .partial or ~, are left alone.
@@ -10,67 +11,34 @@ what it points at. Names that start with a dot or an underscore, or end in .tmp,
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maas_server.errors import ConfigError, LoadError
-from maas_server.models.config import CONFIG_NAME, ModelConfig
-from maas_server.models.config_file import read_config
+from maas_server.models.files import (
+    Files,
+    entries,
+    files_below,
+    fingerprint_of,
+    is_version,
+    newest_change,
+    printable,
+    version_folders,
+)
+from maas_server.models.folder_config import CONFIG_NAMES, FolderConfig, read_folder_config
+from maas_server.models.served import SERVED_SUFFIX, ServedModel, read_served
+from maas_server.models.sources import ModelSource, Snapshot, VersionSource
 
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 MODEL_FILE = "model.onnx"
 
 _MODEL_NAME = re.compile(MODEL_NAME_PATTERN)
-_VERSION = re.compile(r"[1-9][0-9]{0,18}")
 _CHANGING = "its files are still changing"
-_CONFIG_CHANGING = f"{CONFIG_NAME} is still changing"
-_MAX_FILES = 10_000
-_MAX_DEPTH = 4
-
-
-@dataclass(frozen=True, slots=True)
-class VersionSource:
-    """The files of one version."""
-
-    model: str
-    version: int
-    path: Path
-    """The model file that the runner is given."""
-    files: tuple[tuple[str, Path], ...] = field(repr=False)
-    """Every file of the version with its name inside the version's folder, sorted."""
-    fingerprint: str = field(repr=False)
-    """Names, sizes, times and inodes: any change of a file changes it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSource:
-    """One model as the last scan saw it."""
-
-    name: str
-    config: ModelConfig
-    """The last good one while `error` is set."""
-    versions: dict[int, VersionSource]
-    pending: dict[int, str] = field(default_factory=dict)
-    """Versions that are not visible yet, and what each waits for."""
-    error: str = ""
-    """Why the configuration cannot be used."""
-
-    def settling(self) -> bool:
-        """Whether something will count as soon as it kept still for long enough."""
-        return _CHANGING in self.pending.values() or self.error == _CONFIG_CHANGING
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The repository at one instant."""
-
-    models: dict[str, ModelSource]
-    rejected: tuple[tuple[str, str], ...] = ()
-    """Paths that are no models or versions, and why."""
+_CONFIG_CHANGING = "its configuration is still changing"
+_FOREIGN_FILES = {"saved_model.pb": "a SavedModel, which is not served: convert it to ONNX"}
 
 
 @dataclass(slots=True)
@@ -79,6 +47,17 @@ class _Watched:
 
     fingerprint: str
     since: float
+
+
+@dataclass(frozen=True, slots=True)
+class _SettledConfig:
+    fingerprint: str
+    config: FolderConfig
+    """The last good one while `error` is set."""
+    error: str = ""
+
+
+_NO_CONFIG = _SettledConfig("", FolderConfig())
 
 
 class Repository:
@@ -91,8 +70,31 @@ class Repository:
         self._now = now
         self._watched: dict[str, _Watched] = {}
         self._settled_versions: dict[tuple[str, int], VersionSource] = {}
-        self._settled_configs: dict[str, tuple[ModelConfig, str]] = {}
+        self._settled_configs: dict[str, _SettledConfig] = {}
         self._missing: dict[tuple[str, int], float] = {}
+        self._last: dict[str, ModelSource] = {}
+        self._served: tuple[ServedModel, ...] | None = None
+        """None: all models below the path."""
+        self._served_fingerprint = ""
+        self._roots: set[Path] = set() if path.suffix == SERVED_SUFFIX else {path}
+
+    def serve(self, models: Sequence[ServedModel]) -> None:
+        """From the next scan on serve exactly these, until PATH, if it is a models.config, changes."""
+        before = {each.name: each.base_path for each in self._served or ()}
+        self._served = tuple(models)
+        same = {each.name for each in models if before.get(each.name) == each.base_path}
+        # What is served no more is gone at once: somebody said so, and no folder is being replaced.
+        self._settled_versions = {key: each for key, each in self._settled_versions.items() if key[0] in same}
+        self._settled_configs = {name: each for name, each in self._settled_configs.items() if name in same}
+
+    def holds(self, path: Path) -> bool:
+        """Whether `path` is below PATH, or below a base path that PATH, a models.config, names."""
+        try:
+            resolved = path.resolve()
+            return any(resolved.is_relative_to(root.resolve()) for root in self._roots)
+        # A cycle of links is a RuntimeError up to Python 3.12.
+        except (OSError, RuntimeError):
+            return False
 
     def scan(self) -> Snapshot:
         """Return what can be served now, and what cannot with the reason.
@@ -107,14 +109,16 @@ class Repository:
         rejected: list[tuple[str, str]] = []
         models: dict[str, ModelSource] = {}
         seen: set[tuple[str, int]] = set()
-        for name, folder in self._model_folders(rejected):
+        self._read_served(now, rejected)
+        for name, folder, served in self._places(rejected):
             try:
-                models[name] = self._scan_model(name, folder, now, seen, rejected)
+                models[name] = self._scan_model(name, folder, served, now, seen, rejected)
             # One model that cannot be read must not hide the others, nor take its own versions out of service.
             except (OSError, LoadError) as error:
                 kept = {source.version: source for source in self._settled_versions.values() if source.model == name}
                 seen.update((name, version) for version in kept)
-                models[name] = ModelSource(name, self._config_of(name), kept, {}, str(error))
+                config = self._settled_configs.get(name, _NO_CONFIG).config
+                models[name] = _source(name, folder, config, served, kept, {}, str(error))
         for key, source in list(self._settled_versions.items()):
             if key in seen:
                 self._missing.pop(key, None)
@@ -122,88 +126,134 @@ class Repository:
                 del self._settled_versions[key], self._missing[key]
             else:
                 name, version = key
-                model = models.setdefault(name, ModelSource(name, self._config_of(name), {}))
-                model.versions[version] = source
+                gone = replace(self._last[name], versions={}, pending={}, error="", settling=False)
+                models.setdefault(name, gone).versions[version] = source
+        self._last = models
         return Snapshot(dict(sorted(models.items())), tuple(rejected))
 
-    def _config_of(self, name: str) -> ModelConfig:
-        return self._settled_configs.get(name, (ModelConfig(), ""))[0]
+    def _read_served(self, now: float, rejected: list[tuple[str, str]]) -> None:
+        """Read PATH anew if it is a models.config that changed; one that went wrong leaves everything as it is."""
+        if self.path.suffix != SERVED_SUFFIX or self.path.is_dir():
+            return
+        fingerprint = fingerprint_of([(self.path.name, self.path)])
+        first = not self._served_fingerprint
+        if fingerprint == self._served_fingerprint:
+            return
+        if not first and not self._is_stable(str(self.path), fingerprint, [self.path], now):
+            return
+        try:
+            models = read_served(self.path)
+        except ConfigError as error:
+            if first:
+                raise
+            rejected.append((printable(self.path), error.message))
+            return
+        self._served_fingerprint = fingerprint
+        self._roots = {each.base_path for each in models}
+        self.serve(models)
 
-    def _model_folders(self, rejected: list[tuple[str, str]]) -> Iterator[tuple[str, Path]]:
+    def _places(self, rejected: list[tuple[str, str]]) -> Iterator[tuple[str, Path, ServedModel | None]]:
+        if self._served is not None:
+            yield from ((each.name, each.base_path, each) for each in self._served)
+            return
         try:
             if self.path.is_file():
-                yield self._file_name(), self.path
+                yield self._file_name(), self.path, None
                 return
-            entries = _entries(self.path)
+            found = entries(self.path)
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror or error}") from error
-        if any(_is_version(entry) or entry.name in (MODEL_FILE, CONFIG_NAME) for entry in entries):
+        if any(is_version(entry) or entry.name in (MODEL_FILE, *CONFIG_NAMES) for entry in found):
             name = self.path.resolve().name
             if not _MODEL_NAME.fullmatch(name):
                 raise ConfigError(
                     f"{self.path}: a model's name is its folder's, and {name!r} does not match {MODEL_NAME_PATTERN}"
                 )
-            yield name, self.path
+            yield name, self.path, None
             return
-        for entry in entries:
+        for entry in found:
             if not entry.is_dir():
                 continue
             if _MODEL_NAME.fullmatch(entry.name):
-                yield entry.name, entry
+                yield entry.name, entry, None
             else:
-                rejected.append((_printable(entry), f"a model's name must match {MODEL_NAME_PATTERN}"))
+                rejected.append((printable(entry), f"a model's name must match {MODEL_NAME_PATTERN}"))
 
     def _file_name(self) -> str:
         name = self.path.stem
         if self.path.suffix != ".onnx" or not _MODEL_NAME.fullmatch(name):
-            raise ConfigError(f"{self.path}: expected a file <name>.onnx whose name matches {MODEL_NAME_PATTERN}")
+            raise ConfigError(
+                f"{self.path}: expected a folder, a models.config, or a file <name>.onnx whose name matches "
+                f"{MODEL_NAME_PATTERN}"
+            )
         return name
 
     def _scan_model(
-        self, name: str, folder: Path, now: float, seen: set[tuple[str, int]], rejected: list[tuple[str, str]]
+        self,
+        name: str,
+        folder: Path,
+        served: ServedModel | None,
+        now: float,
+        seen: set[tuple[str, int]],
+        rejected: list[tuple[str, str]],
     ) -> ModelSource:
+        if served is not None and not folder.is_dir():
+            return _source(name, folder, FolderConfig(), served, {}, {}, f"base_path {printable(folder)} is no folder")
         if folder.is_file():
-            config, error = ModelConfig(), ""
+            settled = _NO_CONFIG
             candidates = {1: (folder, folder)}
         else:
-            config, error = self._config(name, folder / CONFIG_NAME, now)
-            candidates = _version_folders(folder, config.file, rejected)
+            settled = self._config(name, folder, now)
+            candidates = version_folders(folder, settled.config.config.file, rejected)
         versions: dict[int, VersionSource] = {}
         pending: dict[int, str] = {}
         for version, (root, path) in candidates.items():
             key = (name, version)
-            files = _files(root)
+            files = files_below(root)
             if not path.is_file():
-                pending[version] = f"waits for {path.name}"
+                pending[version] = _waits_for(path.name, files)
             else:
                 seen.add(key)
-                fingerprint = fingerprint_of(files)
-                settled = self._settled_versions.get(key)
-                # A new name for the model file in the configuration changes the path and no file.
-                if settled is not None and settled.fingerprint == fingerprint and settled.path == path:
-                    pass
-                elif self._is_stable(str(root), fingerprint, [file for _, file in files], now):
-                    self._settled_versions[key] = VersionSource(name, version, path, files, fingerprint)
-                else:
-                    pending[version] = _CHANGING
+                self._settle_version(key, root, path, files, now, pending)
             if key in self._settled_versions and key in seen:
                 versions[version] = self._settled_versions[key]
+        error = settled.error
         if not candidates and not error:
-            error = f"no version: expected {name}/<version>/{config.file}"
-        return ModelSource(name, config, versions, pending, error)
+            error = f"no version: expected {folder.name}/<version>/{settled.config.config.file}"
+        return _source(name, folder, settled.config, served, versions, pending, error)
 
-    def _config(self, name: str, path: Path, now: float) -> tuple[ModelConfig, str]:
-        """Return the model's configuration and what is wrong with it; the last settled one while the file changes."""
-        if path.exists() and self._is_stable(str(path), fingerprint_of([(path.name, path)]), [path], now):
-            try:
-                self._settled_configs[name] = (read_config(path), "")
-            except ConfigError as error:
-                self._settled_configs[name] = (self._config_of(name), error.message)
-        elif not path.exists():
+    def _settle_version(
+        self, key: tuple[str, int], root: Path, path: Path, files: Files, now: float, pending: dict[int, str]
+    ) -> None:
+        fingerprint = fingerprint_of(files)
+        settled = self._settled_versions.get(key)
+        # A new name for the model file in the configuration changes the path and no file.
+        if settled is not None and settled.fingerprint == fingerprint and settled.path == path:
+            return
+        name, version = key
+        if self._is_stable(str(root), fingerprint, [file for _, file in files], now):
+            self._settled_versions[key] = VersionSource(name, version, path, files, fingerprint)
+        else:
+            pending[version] = _CHANGING
+
+    def _config(self, name: str, folder: Path, now: float) -> _SettledConfig:
+        """Return the model's configuration and what is wrong with it; the last settled one while a file changes."""
+        files = [(each, folder / each) for each in CONFIG_NAMES if (folder / each).exists()]
+        if not files:
             self._settled_configs.pop(name, None)
-        elif name not in self._settled_configs:
-            return ModelConfig(), _CONFIG_CHANGING
-        return self._settled_configs.get(name, (ModelConfig(), ""))
+            return _NO_CONFIG
+        fingerprint = fingerprint_of(files)
+        settled = self._settled_configs.get(name)
+        if settled is not None and settled.fingerprint == fingerprint:
+            return settled
+        if self._is_stable(f"{folder}\0", fingerprint, [path for _, path in files], now):
+            last = settled or _NO_CONFIG
+            try:
+                settled = _SettledConfig(fingerprint, read_folder_config(folder, name))
+            except ConfigError as error:
+                settled = _SettledConfig(fingerprint, last.config, error.message)
+            self._settled_configs[name] = settled
+        return settled or _SettledConfig("", FolderConfig(), _CONFIG_CHANGING)
 
     def _is_stable(self, key: str, fingerprint: str, files: Sequence[Path], now: float) -> bool:
         """Whether files kept still for `settle` seconds, by their own times or by when this scanner first saw them."""
@@ -211,77 +261,38 @@ class Repository:
         if watched is None or watched.fingerprint != fingerprint:
             watched = self._watched[key] = _Watched(fingerprint, now)
         # Change times too: copying with `cp -p` sets old modification times on new files.
-        newest = max((_newest_change(file) for file in files), default=now)
+        newest = max((newest_change(file) for file in files), default=now)
         return now - newest >= self.settle or now - watched.since >= self.settle
 
 
-def fingerprint_of(files: Sequence[tuple[str, Path]]) -> str:
-    """Return a text that changes whenever a file is written, replaced, added or removed."""
-    parts = []
-    for name, path in files:
-        try:
-            stat = path.stat()
-        except OSError:
-            parts.append(f"{name}:gone")
-            continue
-        parts.append(f"{name}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{stat.st_dev}:{stat.st_ino}")
-    return "\n".join(parts)
+def _source(
+    name: str,
+    folder: Path,
+    config: FolderConfig,
+    served: ServedModel | None,
+    versions: dict[int, VersionSource],
+    pending: dict[int, str],
+    error: str,
+) -> ModelSource:
+    ours = config.config
+    if served is not None:
+        said = {"versions": served.versions, "labels": served.labels}
+        ours = ours.model_copy(update={key: value for key, value in said.items() if value is not None})
+    side_files = [(each, folder / each) for each in config.side_files()]
+    return ModelSource(
+        name,
+        folder,
+        ours,
+        versions,
+        pending,
+        error,
+        settling=_CHANGING in pending.values() or error == _CONFIG_CHANGING,
+        triton=config.triton,
+        side_fingerprint=fingerprint_of(side_files),
+        named=served,
+    )
 
 
-def _newest_change(path: Path) -> float:
-    try:
-        stat = path.stat()
-    except OSError:
-        return float("inf")
-    return max(stat.st_mtime, stat.st_ctime)
-
-
-def _entries(folder: Path) -> list[Path]:
-    """Return the folder's entries that count, sorted."""
-    return sorted(entry for entry in folder.iterdir() if not _is_temporary(entry.name))
-
-
-def _is_temporary(name: str) -> bool:
-    return name.startswith((".", "_")) or name.endswith((".tmp", ".part", ".partial", "~"))
-
-
-def _is_version(entry: Path) -> bool:
-    return _VERSION.fullmatch(entry.name) is not None and int(entry.name) < 2**63 and entry.is_dir()
-
-
-def _version_folders(folder: Path, file: str, rejected: list[tuple[str, str]]) -> dict[int, tuple[Path, Path]]:
-    """Return the version's root and model file per version; a model file beside no version folder is version 1."""
-    try:
-        entries = _entries(folder)
-    except OSError as error:
-        rejected.append((_printable(folder), error.strerror or str(error)))
-        return {}
-    versions = {int(entry.name): (entry, entry / file) for entry in entries if _is_version(entry)}
-    for entry in entries:
-        if entry.is_dir() and not _is_version(entry) and entry.name.isascii() and entry.name.isdigit():
-            rejected.append((_printable(entry), "a version is a positive integer below 2^63 without leading zeros"))
-    if not versions and (folder / file).is_file():
-        return {1: (folder, folder / file)}
-    return versions
-
-
-def _files(root: Path) -> tuple[tuple[str, Path], ...]:
-    """Return every file below `root` (or `root` itself), by name; the configuration is not the version's."""
-    if root.is_file():
-        return ((root.name, root),)
-    found: list[tuple[str, Path]] = []
-    for folder, folders, names in os.walk(root):
-        depth = len(Path(folder).relative_to(root).parts)
-        folders[:] = sorted(name for name in folders if not _is_temporary(name)) if depth < _MAX_DEPTH else []
-        for name in names:
-            # A download in progress beside the model counts: the version is not complete while it changes.
-            if not name.startswith(".") and not (depth == 0 and name == CONFIG_NAME):
-                path = Path(folder) / name
-                found.append((str(path.relative_to(root)), path))
-        if len(found) > _MAX_FILES:
-            raise LoadError(f"{root}: expected at most {_MAX_FILES} files in a version")
-    return tuple(sorted(found))
-
-
-def _printable(path: Path) -> str:
-    return str(path).encode(errors="backslashreplace").decode()[:512]
+def _waits_for(file: str, files: Files) -> str:
+    foreign = next((f"; it has {name}, {why}" for name, why in _FOREIGN_FILES.items() if name in dict(files)), "")
+    return f"waits for {file}{foreign}"

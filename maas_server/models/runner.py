@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -113,3 +113,14 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Free everything. No run is under way, and none follows."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """What a runner may offer besides, so that example values that ask for too much end soon."""
+
+    def interrupt(self) -> None:
+        """Make the runs under way fail as soon as possible; from any thread. Later runs are as always."""
+
+    def reset(self) -> None:
+        """Give back the memory that runs took. No run is under way; more may follow."""

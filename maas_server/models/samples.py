@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +18,17 @@ Axes = tuple[int | None, ...]
 # the scale of a dynamically quantized tensor, then shows in the small rows. Neighbours differ the most.
 MAGNITUDES = (1.0, 64.0, 4.0, 16.0)
 
+# The rate that most models of speech want, in the inputs that say that they are one.
+_RATE = 16000
+_RATE_NAMES = frozenset({"sr", "fs", "rate", "samplerate"})
+
+_MAX_RANK = 16
+
+# The most elements that integers shared by the rows may ask for, should the model take them for sizes.
+MAX_ELEMENTS = 1 << 24
+
 # Each level is tamer than the one before; a model is probed with the first that it runs.
-LEVELS = 5
+LEVELS = 6
 
 _WORDS = (b"red", b"green", b"blue", b"a", b"", b"one two", b"7", b"0.5")
 
@@ -50,10 +61,17 @@ def make_inputs(
 ) -> tuple[Array, ...]:
     """Return one array per input: `rows` along its batch axis, `sizes` along its free dimensions."""
     rng = np.random.default_rng(seed)
+    shared = _shared_integer(layout, sizes, level)
     return tuple(
-        _make(layout, index, rows, sizes, level, hints.get(info.name), rng)
+        _make(layout, index, rows, sizes, level, hints.get(info.name), rng, shared)
         for index, info in enumerate(layout.signature.inputs)
     )
+
+
+def largest_input(layout: Layout, sizes: Mapping[str, int]) -> int:
+    """Return the most elements that one row, or an input without rows, has."""
+    shapes = (_shape(layout, index, 1, sizes) for index in range(len(layout.signature.inputs)))
+    return max(map(math.prod, shapes), default=0)
 
 
 def take_rows(arrays: Sequence[Array], axes: Axes, rows: slice) -> tuple[Array, ...]:
@@ -76,13 +94,11 @@ def _make(
     level: int,
     hint: WarmupInput | None,
     rng: np.random.Generator,
+    shared: int,
 ) -> Array:
     info = layout.signature.inputs[index]
     axis = layout.batch_axes[index]
-    shape = tuple(
-        rows if dim == axis else (sizes[symbol] if symbol else size)
-        for dim, (symbol, size) in enumerate(zip(layout.symbols[index], info.shape, strict=True))
-    )
+    shape = _shape(layout, index, rows, sizes)
     dtype = NUMPY_DTYPES[info.datatype]
     if index in layout.lengths:
         return np.full(shape, sizes[layout.lengths[index]], dtype)
@@ -94,7 +110,49 @@ def _make(
         if _is_float(info.datatype):
             return _cast(rng.uniform(hint.low, hint.high, shape), info.datatype)
         return rng.integers(int(hint.low), int(hint.high), shape, endpoint=True).astype(dtype)
+    if axis is None and _may_be_a_size(info):
+        count = math.prod(shape)
+        if level == 5 and count <= _MAX_RANK:
+            # Axes, each of which may be named once.
+            return np.arange(count, dtype=dtype).reshape(shape)
+        value = _RATE if level == 1 and _is_rate(info, count) else shared
+        return np.full(shape, value).astype(dtype)
     return _values(info, shape, axis, level, rng)
+
+
+def _shape(layout: Layout, index: int, rows: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    axis = layout.batch_axes[index]
+    dims = zip(layout.symbols[index], layout.signature.inputs[index].shape, strict=True)
+    return tuple(
+        rows if dim == axis else (sizes[symbol] if symbol else size) for dim, (symbol, size) in enumerate(dims)
+    )
+
+
+def _shared_integer(layout: Layout, sizes: Mapping[str, int], level: int) -> int:
+    """Return the value of integers that all rows share: sizes, axes and counts, for all that is known.
+
+    As sizes they multiply: so many 8s as an index has elements could ask for any amount of memory.
+    """
+    value = (1, 1, 0, 2, 8, 0)[level]
+    if value < 2:
+        return value
+    elements = largest_input(layout, sizes)
+    for index, info in enumerate(layout.signature.inputs):
+        if layout.batch_axes[index] is None and _may_be_a_size(info):
+            for _ in range(math.prod(_shape(layout, index, 1, sizes))):
+                elements *= value
+                if elements > MAX_ELEMENTS:
+                    return 1
+    return value
+
+
+def _may_be_a_size(info: TensorInfo) -> bool:
+    dtype = NUMPY_DTYPES[info.datatype]
+    return dtype.kind in "iu" and dtype.itemsize > 1 and info.datatype != "BF16" and "mask" not in info.name.lower()
+
+
+def _is_rate(info: TensorInfo, elements: int) -> bool:
+    return elements == 1 and not _RATE_NAMES.isdisjoint(re.split(r"[^a-z]+", info.name.lower()))
 
 
 def _values(info: TensorInfo, shape: tuple[int, ...], axis: int | None, level: int, rng: np.random.Generator) -> Array:
@@ -116,11 +174,10 @@ def _values(info: TensorInfo, shape: tuple[int, ...], axis: int | None, level: i
             mask[..., 0] = 1
         return mask.astype(dtype)
     if axis is None:
-        # Sizes, rates and counts shared by the rows: 16000 is the rate that most audio models want.
-        return np.full(shape, (1, 16000, 0, 2, 8)[level] if dtype.itemsize > 1 else 1).astype(dtype)
+        return np.ones(shape, dtype)
     if level < 3:
         return rng.integers(0, (8, 2, 2)[level], shape).astype(dtype)
-    return np.full(shape, 4 - level).astype(dtype)
+    return np.full(shape, (1, 0, 0)[level - 3]).astype(dtype)
 
 
 def _is_float(datatype: str) -> bool:

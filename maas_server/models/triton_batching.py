@@ -40,8 +40,6 @@ def map_batching(message: model_config_pb2.ModelConfig, found: Findings, *, decl
             f"expected at most {_MAX_DELAY_US}, got {dynamic.max_queue_delay_microseconds}",
         )
     section["max_queue_delay_us"] = dynamic.max_queue_delay_microseconds
-    if dynamic.preserve_ordering:
-        found.note(f"{field}.preserve_ordering", "an answer of a stream leaves when it is ready, and tells its id")
     _map_priorities(dynamic, section, found)
     if dynamic.HasField("default_queue_policy"):
         section["queue_policy"] = _queue_policy(dynamic.default_queue_policy)

@@ -1,10 +1,11 @@
-"""Reads a Triton model configuration: config.pbtxt in protobuf's text format, or the JSON that a load request brings."""
+"""Reads a Triton model configuration: config.pbtxt in protobuf's text format, or JSON that a load request brings."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from google.protobuf import json_format, text_format
+from google.protobuf.message import Message
 
 from maas_server._stubs.inference import model_config_pb2
 from maas_server.errors import ConfigError, error_text
@@ -53,7 +54,7 @@ def parse_triton_json(text: str, where: str) -> model_config_pb2.ModelConfig:
         raise ConfigError(f"{where}: {_first_line(error)}") from error
 
 
-def parse_text(data: bytes, message: object, where: str, limit: int) -> None:
+def parse_text(data: bytes, message: Message, where: str, limit: int) -> None:
     """Fill a protobuf message from its text format.
 
     Raises:

@@ -56,7 +56,7 @@ def map_triton_config(
         text = "; ".join(f"{each.field}: {each.description}" for each in found.violations)
         raise ConfigError(f"{where}: {text}", violations=found.violations)
     known = {each.name: each for each in inputs}
-    hints = {}
+    hints: dict[str, Any] = {}
     for sample in warmups:
         for each in sample.inputs:
             declared, wire = known.get(each.name), (1, *each.shape) if batched else each.shape
@@ -64,8 +64,15 @@ def map_triton_config(
                 hints.setdefault(each.name, {"shape": list(to_model_shape(declared, wire))})
     if hints:
         document["warmup"] = {"inputs": hints}
+    completed = _completed(message, names[0])
     model = TritonModel(
-        _completed(message, names[0]), message.max_batch_size, inputs, outputs, warmups, tuple(found.notes)
+        message=completed.SerializeToString(deterministic=True),
+        load_key=_load_key(completed),
+        max_batch_size=message.max_batch_size,
+        inputs=inputs,
+        outputs=outputs,
+        warmups=warmups,
+        not_honoured=tuple(found.notes),
     )
     return document, model
 
@@ -92,7 +99,7 @@ def _check_refused(message: model_config_pb2.ModelConfig, found: Findings) -> No
         found.refuse("ensemble_scheduling", "ensembles are not served: the steps would not run")
     if message.HasField("sequence_batching"):
         sequence = message.sequence_batching
-        if sequence.control_input or sequence.state or sequence.HasField("iterative_sequence"):
+        if sequence.control_input or sequence.state or sequence.iterative_sequence:
             found.refuse(
                 "sequence_batching", "state and control inputs of sequences are not kept here; send them with requests"
             )
@@ -156,7 +163,7 @@ def _labels(message: model_config_pb2.ModelConfig, found: Findings) -> dict[str,
     return {"output_labels": labels} if labels else {}
 
 
-def _completed(message: model_config_pb2.ModelConfig, name: str) -> bytes:
+def _completed(message: model_config_pb2.ModelConfig, name: str) -> model_config_pb2.ModelConfig:
     completed = model_config_pb2.ModelConfig()
     completed.CopyFrom(message)
     completed.name = name
@@ -165,4 +172,11 @@ def _completed(message: model_config_pb2.ModelConfig, name: str) -> bytes:
     completed.default_model_filename = message.default_model_filename or "model.onnx"
     if message.version_policy.WhichOneof("policy_choice") is None:
         completed.version_policy.latest.num_versions = 1
-    return completed.SerializeToString(deterministic=True)
+    return completed
+
+
+def _load_key(message: model_config_pb2.ModelConfig) -> str:
+    policy_free = model_config_pb2.ModelConfig()
+    policy_free.CopyFrom(message)
+    policy_free.ClearField("version_policy")
+    return policy_free.SerializeToString(deterministic=True).hex()

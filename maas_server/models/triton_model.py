@@ -1,11 +1,10 @@
-"""What a Triton model configuration says beyond our own keys: declared tensors, warm-up samples, what is not honoured."""
+"""What a Triton model configuration says beyond our own keys: tensors, warm-up samples, and what is not honoured."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from maas_server._stubs.inference import model_config_pb2
 from maas_server.models.config import ModelConfig
 from maas_server.models.declared import DeclaredTensor, Shape
 from maas_server.models.findings import NotHonoured
@@ -46,6 +45,8 @@ class TritonModel:
 
     message: bytes
     """The inference.ModelConfig as it was read, with name, platform and backend filled in."""
+    load_key: str = field(repr=False)
+    """What a loaded version depends on: the version policy chooses versions and changes none."""
     max_batch_size: int
     """0: the dimensions are whole. Otherwise they leave the first one out, which counts rows."""
     inputs: tuple[DeclaredTensor, ...] = ()
@@ -58,12 +59,6 @@ class TritonModel:
     def batched(self) -> bool:
         """Whether the first dimension of each tensor counts rows."""
         return self.max_batch_size > 0
-
-    def load_key(self) -> str:
-        """Return what a loaded version depends on: the version policy chooses versions and changes none."""
-        message = model_config_pb2.ModelConfig.FromString(self.message)
-        message.ClearField("version_policy")
-        return message.SerializeToString(deterministic=True).hex()
 
     def side_files(self) -> tuple[str, ...]:
         """Return the files of warm-up data, by their paths in the model's folder."""

@@ -97,7 +97,7 @@ def _map_optimization(message: model_config_pb2.ModelConfig, options: dict[str, 
                 f"{accelerator.name!r} is not used: ONNX Runtime's own CPU kernels run the model",
             )
     for name in ("input_pinned_memory", "output_pinned_memory", "gather_kernel_buffer_threshold"):
-        set_here = getattr(optimization, name) if name.startswith("gather") else optimization.HasField(name)  # type: ignore[arg-type]
+        set_here = getattr(optimization, name) if name.startswith("gather") else optimization.HasField(name)
         if set_here:
             found.note(f"optimization.{name}", _ONE_CPU)
     if optimization.eager_batching:

@@ -20,11 +20,11 @@ Refuse = Callable[[str, str], None]
 
 def datatype_name(number: int) -> str:
     """Return the Open Inference Protocol's name of a TYPE_*; "" for TYPE_INVALID and for numbers that have none."""
-    try:
-        name = model_config_pb2.DataType.Name(number)  # type: ignore[arg-type]
-    except ValueError:
+    if number == model_config_pb2.TYPE_STRING:
+        return "BYTES"
+    if number == model_config_pb2.TYPE_INVALID or number not in model_config_pb2.DataType.values():
         return ""
-    return {"TYPE_STRING": "BYTES", "TYPE_INVALID": ""}.get(name, name.removeprefix("TYPE_"))
+    return model_config_pb2.DataType.Name(number).removeprefix("TYPE_")
 
 
 def declared_tensors(
@@ -61,10 +61,9 @@ def warmup_samples(
     samples = []
     for index, message in enumerate(messages):
         field = f"model_warmup[{index}]"
-        if message.batch_size > max_batch_size:
-            refuse(
-                f"{field}.batch_size", f"expected at most max_batch_size, {max_batch_size}, got {message.batch_size}"
-            )
+        most = max(1, max_batch_size)
+        if message.batch_size > most:
+            refuse(f"{field}.batch_size", f"expected at most {most}, got {message.batch_size}")
         if message.count > _MAX_COUNT:
             refuse(f"{field}.count", f"expected at most {_MAX_COUNT}, got {message.count}")
         rows = max(1, message.batch_size) if max_batch_size else 0

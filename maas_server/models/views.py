@@ -10,6 +10,8 @@ from maas_server.models.lifecycle import State
 from maas_server.models.plan import VersionPlan
 from maas_server.models.runner import Signature
 
+NOT_LOADED = "not loaded"
+
 
 @dataclass(frozen=True, slots=True)
 class VersionView:
@@ -19,6 +21,8 @@ class VersionView:
     state: State
     reason: str = ""
     """Why it ended, or what it waits for."""
+    failed: bool = False
+    """At END because it could not be loaded."""
     since_unix_ms: int = 0
     signature: Signature | None = None
     """None until it was loaded; so are the plan and the runner."""
@@ -26,6 +30,12 @@ class VersionView:
     digest: str = ""
     runner: str = ""
     counters: Counters = field(default_factory=Counters)
+    platform: str = ""
+    """As Triton calls it: "onnxruntime_onnx", or the name of another package's runner."""
+    max_batch_size: int = 0
+    """Above 0: the first dimension of every tensor counts rows, and Triton's clients leave it out of a shape."""
+    triton_config: bytes = b""
+    """The inference.ModelConfig that was read from a config.pbtxt; empty: none was."""
 
 
 @dataclass(frozen=True, slots=True)

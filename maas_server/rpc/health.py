@@ -51,6 +51,12 @@ class Health:
         self._services = services
         self._models: dict[str, bool] = {}
         self._draining = False
+        self._ready = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether "" is SERVING."""
+        return self._ready
 
     async def start(self) -> None:
         """Alive, not started, not ready."""
@@ -83,5 +89,6 @@ class Health:
             await self.servicer.set(name, _NOT_SERVING)
 
     async def _set_ready(self, ready: bool) -> None:
+        self._ready = ready
         for name in (READY, *self._services):
             await self.servicer.set(name, _SERVING if ready else _NOT_SERVING)

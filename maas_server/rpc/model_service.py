@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict, replace
-from typing import TypeVar
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import grpc
 from google.protobuf.message import Message
@@ -16,14 +15,12 @@ from maas_server.models.host import Counters
 from maas_server.models.plan import VersionPlan
 from maas_server.models.registry import ModelView, Registry, VersionView
 from maas_server.models.runner import Signature, TensorInfo
-from maas_server.rpc.errors import ServicerContext, abort, abort_unknown
+from maas_server.rpc.errors import ServicerContext, abort
+from maas_server.rpc.handlers import unary
 
 SERVICE = "maas.v1.ModelService"
 
 _MAX_NAME_BYTES = 256
-
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
 
 
 def model_handler(registry: Registry, stopping: asyncio.Event) -> grpc.GenericRpcHandler:
@@ -68,10 +65,10 @@ def model_handler(registry: Registry, stopping: asyncio.Event) -> grpc.GenericRp
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
-            "ModelStatus": _unary(model_status, model_pb2.ModelStatusRequest),
-            "LoadModel": _unary(load_model, model_pb2.LoadModelRequest),
-            "UnloadModel": _unary(unload_model, model_pb2.UnloadModelRequest),
-            "SetLabel": _unary(set_label, model_pb2.SetLabelRequest),
+            "ModelStatus": unary(model_status, model_pb2.ModelStatusRequest),
+            "LoadModel": unary(load_model, model_pb2.LoadModelRequest),
+            "UnloadModel": unary(unload_model, model_pb2.UnloadModelRequest),
+            "SetLabel": unary(set_label, model_pb2.SetLabelRequest),
             "WatchModelStatus": grpc.unary_stream_rpc_method_handler(
                 watch, model_pb2.ModelStatusRequest.FromString, _serialize
             ),
@@ -88,20 +85,6 @@ def model_info(view: ModelView) -> model_pb2.ModelInfo:
         default_version=view.default_version,
         reason=view.reason,
     )
-
-
-def _unary(
-    serve: Callable[[Request], Awaitable[Response]], request_type: type[Request]
-) -> grpc.RpcMethodHandler[Request, Response]:
-    async def handler(request: Request, context: ServicerContext) -> Response:
-        try:
-            return await serve(request)
-        except MaasError as error:
-            await abort(context, error)
-        except Exception as error:
-            await abort_unknown(context, error)
-
-    return grpc.unary_unary_rpc_method_handler(handler, request_type.FromString, _serialize)
 
 
 async def _until(changes: AsyncIterator[None], stopping: asyncio.Event) -> AsyncIterator[None]:
@@ -170,7 +153,8 @@ def _version_info(view: VersionView) -> model_pb2.VersionInfo:
 
 
 def _counters(counters: Counters) -> model_pb2.Counters:
-    return model_pb2.Counters(**asdict(counters))
+    names = model_pb2.Counters.DESCRIPTOR.fields_by_name
+    return model_pb2.Counters(**{name: getattr(counters, name) for name in names})
 
 
 def _signature(signature: Signature) -> model_pb2.Signature:

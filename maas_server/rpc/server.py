@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from maas_server._stubs.inference import grpc_service_pb2
 from maas_server._stubs.maas.v1 import model_pb2, predict_pb2
+from maas_server._stubs.tensorflow_serving import model_service_pb2, prediction_service_pb2
 from maas_server.errors import ConfigError
 from maas_server.rpc.health import Health
 from maas_server.settings import Settings
 
-# Reflection finds descriptors in the default pool, where importing them puts them; nothing else here needs them.
-_DESCRIBED = (model_pb2.DESCRIPTOR, predict_pb2.DESCRIPTOR)
+# The stubs of all services that a server may have.
+_DESCRIBED: tuple[ModuleType, ...] = (
+    model_pb2,
+    predict_pb2,
+    grpc_service_pb2,
+    prediction_service_pb2,
+    model_service_pb2,
+    health_pb2,
+    reflection_pb2,
+)
 # The largest that grpc takes; as an age it means "for ever".
 _MOST_MS = 2**31 - 1
 
@@ -55,8 +68,27 @@ def build_server(
     server.add_generic_rpc_handlers(tuple(handlers))
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
-        reflection.enable_server_reflection((*services, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+        names = (*services, HEALTH_SERVICE, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server, pool=_joined_pool(stubs.DESCRIPTOR for stubs in _DESCRIBED))
     return server
+
+
+def _joined_pool(files: Iterable[FileDescriptor]) -> DescriptorPool:
+    """Return one pool of these files and all that they import: reflection takes one pool, and ours are two."""
+    pool = DescriptorPool()
+    added: set[str] = set()
+
+    def add(file: FileDescriptor) -> None:
+        if file.name in added:
+            return
+        added.add(file.name)
+        for dependency in file.dependencies:
+            add(dependency)
+        pool.AddSerializedFile(file.serialized_pb)
+
+    for file in files:
+        add(file)
+    return pool
 
 
 def bind(server: grpc.aio.Server, settings: Settings) -> int:

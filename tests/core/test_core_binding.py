@@ -24,7 +24,7 @@ def answer(result: Any) -> predict_pb2.PredictResponse:
     return predict_pb2.PredictResponse.FromString(result)
 
 
-def readable(core: _core.Core) -> bool:
+def readable(core: _core.Front) -> bool:
     return bool(select.select([core.fileno()], [], [], 0)[0])
 
 
@@ -278,6 +278,26 @@ def test_a_failure_needs_the_code_of_an_error(served: Served, code: int) -> None
         served.version.abort(code, "R", "m")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"default_timeout_us": -1},
+        {"default_timeout_us": 1 << 62},
+        {"timeout_action": "drop"},
+        {"max_queue_size": -1},
+    ],
+)
+def test_a_policy_that_means_nothing_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        _core.QueuePolicy(**settings)
+
+
+@pytest.mark.parametrize(("levels", "default"), [(0, 1), (2, 3), (2, 0), (1 << 33, 1)])
+def test_priorities_need_a_default_among_their_levels(levels: int, default: int) -> None:
+    with pytest.raises(ValueError, match="levels, default"):
+        _core.Priorities(levels=levels, default=default)
+
+
 def test_nothing_is_not_a_version(served: Served) -> None:
     with pytest.raises(TypeError):
         _core.Instance(None)  # type: ignore[arg-type]
@@ -291,6 +311,9 @@ def test_nothing_is_not_a_version(served: Served) -> None:
         ({"max_batch_size": 0}, "expected at least 1"),
         ({"max_request_rows": 0}, "expected at least 1"),
         ({"max_queue_delay_us": -1}, "max_queue_delay_us"),
+        ({"preferred_batch_sizes": [4, 2]}, "preferred_batch_sizes"),
+        ({"preferred_batch_sizes": [0]}, "preferred_batch_sizes"),
+        ({"preferred_batch_sizes": [5]}, "1 to max_batch_size"),
         ({"pad_groups": [[]]}, "ascending order"),
         ({"pad_groups": [[4, 2]]}, "ascending order"),
         ({"inputs": [_core.InputSpec(name="x", datatype="FP32", shape=[-1], batch_axis=1)]}, "'x': batch_axis"),

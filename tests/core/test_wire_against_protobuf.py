@@ -2,108 +2,39 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maas_server import _core
 from maas_server._stubs.maas.v1 import predict_pb2, tensor_pb2
-from maas_server.models.runner import NUMPY_DTYPES, Array
-
-VARINT, FIXED64, BYTES, START_GROUP, END_GROUP, FIXED32 = range(6)
-DATATYPES = tuple(NUMPY_DTYPES)
-CHOSEN, DECOY = 7, 8
-DAY_US = 86_400_000_000
-
-# A field's occurrences in their order; fields may be mixed with each other, occurrences of one may not be swapped.
-Occurrences = list[bytes]
-
-bounded = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def varint(value: int, padding: int = 0) -> bytes:
-    """Return a varint, `padding` bytes longer than it need be."""
-    value &= 2**64 - 1
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    for _ in range(min(padding, 10 - len(out))):
-        out[-1] |= 0x80
-        out.append(0)
-    return bytes(out)
-
-
-def field(number: int, wire_type: int, value: bytes) -> bytes:
-    return varint(number << 3 | wire_type) + value
-
-
-def block(number: int, value: bytes) -> bytes:
-    return field(number, BYTES, varint(len(value)) + value)
-
-
-UNKNOWN = [
-    field(100, VARINT, varint(2**64 - 1)),
-    field(101, FIXED64, bytes(8)),
-    block(102, b"\x00\xff"),
-    field(103, START_GROUP, field(1, VARINT, varint(1)) + field(2, START_GROUP, b"") + field(2, END_GROUP, b""))
-    + field(103, END_GROUP, b""),
-    field(2**29 - 1, FIXED32, bytes(4)),
-    # Numbers that are known, with wire types that are not theirs.
-    field(1, FIXED64, bytes(8)),
-    field(4, FIXED32, bytes(4)),
-    field(5, VARINT, varint(3)),
-]
-
-varints = st.builds(varint, st.integers(-(2**63), 2**63 - 1), st.integers(0, 9))
-names = st.text(max_size=20).filter(lambda text: len(text.encode()) <= 60)
-
-
-@st.composite
-def mixed(draw: st.DrawFn, fields: Sequence[Occurrences]) -> bytes:
-    """Return all occurrences, those of different fields in any order, with unknown fields between."""
-    unknown = [[draw(st.sampled_from(UNKNOWN))] for _ in range(draw(st.integers(0, 2)))]
-    queues = [list(each) for each in (*fields, *unknown) if each]
-    order = draw(st.permutations([index for index, queue in enumerate(queues) for _ in queue]))
-    return b"".join(queues[index].pop(0) for index in order)
-
-
-@st.composite
-def last_wins(
-    draw: st.DrawFn, encode: Callable[[bytes], bytes], last: bytes, before: st.SearchStrategy[bytes]
-) -> Occurrences:
-    """Return a singular field that may occur several times, and ends as `last`."""
-    return [encode(value) for value in draw(st.lists(before, max_size=2))] + [encode(last)]
-
-
-def singular(number: int, wire_type: int) -> Callable[[bytes], bytes]:
-    return lambda value: block(number, value) if wire_type == BYTES else field(number, wire_type, value)
-
-
-def text(number: int, value: str) -> st.SearchStrategy[Occurrences]:
-    return last_wins(singular(number, BYTES), value.encode(), names.map(str.encode))
-
-
-@st.composite
-def repeated(draw: st.DrawFn, number: int, values: Sequence[bytes], wire_type: int) -> Occurrences:
-    """Return numbers packed, one by one, or first so and then so."""
-    out, at = [], 0
-    while at < len(values):
-        count = draw(st.integers(1, len(values) - at))
-        if draw(st.booleans()):
-            out.append(block(number, b"".join(values[at : at + count])))
-        else:
-            out += [field(number, wire_type, value) for value in values[at : at + count]]
-        at += count
-    return out
+from maas_server.models.runner import Array
+from tests.core.echo import CHOSEN, DATATYPES, DAY_US, check_inputs, elements, encoded, model_datatype, run
+from tests.core.wire_messages import (
+    BYTES,
+    FIXED32,
+    UNKNOWN,
+    VARINT,
+    Occurrences,
+    block,
+    bounded,
+    damaged,
+    field,
+    last_wins,
+    mixed,
+    names,
+    repeated,
+    singular,
+    sub_messages,
+    text,
+    varint,
+    varints,
+)
 
 
 @st.composite
@@ -123,22 +54,6 @@ def quantizations(draw: st.DrawFn, first: int, datatype: str, shape: Sequence[in
     if axis is not None:
         fields.append(draw(last_wins(singular(first + 2, VARINT), varint(axis), varints)))
     return fields
-
-
-@st.composite
-def sub_messages(draw: st.DrawFn, number: int, fields: Sequence[Occurrences]) -> Occurrences:
-    """Return a singular message in one or several pieces, which are merged."""
-    pieces = draw(st.integers(1, 3))
-    cuts = sorted(draw(st.lists(st.integers(0, len(fields)), min_size=pieces - 1, max_size=pieces - 1)))
-    bounds = [0, *cuts, len(fields)]
-    return [block(number, draw(mixed(fields[begin:end]))) for begin, end in itertools.pairwise(bounds)]
-
-
-def elements(datatype: str, count: int, values: bytes) -> bytes:
-    if datatype != "BYTES":
-        size = NUMPY_DTYPES[datatype].itemsize * count
-        return (values * (size // max(len(values), 1) + 1))[:size] if values else bytes(size)
-    return b"".join(struct.pack("<I", n) + values[:n] for n in (index % (len(values) + 1) for index in range(count)))
 
 
 @st.composite
@@ -204,87 +119,6 @@ def requests(draw: st.DrawFn) -> bytes:
     )
 
 
-def model_datatype(tensor: tensor_pb2.Tensor) -> str:
-    return "FP32" if tensor.HasField("quantization") else str(tensor_pb2.DataType.Name(tensor.datatype))
-
-
-def version_for(request: predict_pb2.PredictRequest, number: int) -> _core.Version:
-    """Return a version that takes the request and answers its own inputs."""
-    shapes = [[-1] * len(each.shape) for each in request.inputs]
-    return _core.Version(
-        model=request.model,
-        version=number,
-        inputs=[
-            _core.InputSpec(name=each.name, datatype=model_datatype(each), shape=shape)
-            for each, shape in zip(request.inputs, shapes, strict=True)
-        ],
-        outputs=[
-            _core.OutputSpec(
-                name=each.name,
-                datatype=model_datatype(each),
-                shape=shape,
-                sources=[(index, axis) for axis in range(len(shape))],
-            )
-            for index, (each, shape) in enumerate(zip(request.inputs, shapes, strict=True))
-        ],
-        pad_groups=[],
-        batching=False,
-        max_batch_size=1,
-        max_request_rows=1,
-        max_queue_rows=10,
-        max_queue_delay_us=0,
-        cpus=64,
-    )
-
-
-def run(engine: _core.Engine, request: predict_pb2.PredictRequest, submit: Callable[[], object]) -> list[Array]:
-    """Route, submit, and answer the inputs as they came to the runner; return these."""
-    version, decoy = version_for(request, CHOSEN), version_for(request, DECOY)
-    labels = {request.label: CHOSEN} if request.label else {}
-    default = DECOY if request.version or request.label else CHOSEN
-    engine.set_route(request.model, {CHOSEN: version, DECOY: decoy}, labels, default, set())
-    submit()
-    version.close()
-    instance = _core.Instance(version)
-    assert instance.next() is not None, "another version was asked"
-    inputs, places = instance.arrays()
-    seen = [array.copy() for array in inputs]
-    outputs = []
-    for array, place in zip(inputs, places, strict=True):
-        if place is not None:
-            np.copyto(place, array)
-        outputs.append(array if place is None else place)
-    assert instance.finish(outputs) is None
-    return seen
-
-
-def dequantized(tensor: tensor_pb2.Tensor) -> Array:
-    """Return what a quantized tensor stands for."""
-    datatype = np.int8 if tensor.datatype == tensor_pb2.INT8 else np.uint8
-    steps = np.frombuffer(tensor.data, datatype).reshape(tensor.shape).astype(np.float32)
-    quantization = tensor.quantization
-    scales = np.array(quantization.scales, np.float32)
-    points = np.array(quantization.zero_points or [0], np.float32)
-    if quantization.HasField("axis") and len(scales) > 1:
-        along = [1] * steps.ndim
-        along[quantization.axis] = -1
-        scales, points = scales.reshape(along), points.reshape(along if len(points) > 1 else [1] * steps.ndim)
-    return ((steps - points) * scales).astype(np.float32).reshape(tensor.shape)
-
-
-def encoded(array: Array, datatype: str) -> bytes:
-    if datatype == "BYTES":
-        return b"".join(struct.pack("<I", len(each)) + each for each in array.ravel())
-    return array.tobytes()
-
-
-def check_inputs(request: predict_pb2.PredictRequest, seen: list[Array]) -> None:
-    for tensor, array in zip(request.inputs, seen, strict=True):
-        assert array.shape == tuple(tensor.shape)
-        expected = dequantized(tensor).tobytes() if tensor.HasField("quantization") else tensor.data
-        assert encoded(array, model_datatype(tensor)) == expected
-
-
 def check_answer(
     request: predict_pb2.PredictRequest, seen: list[Array], answer: predict_pb2.PredictResponse, raw: bytes
 ) -> None:
@@ -347,21 +181,8 @@ def test_the_core_reads_a_stream_message_as_protobuf_does(raw: bytes, unknown: b
     check_answer(request, seen, answer.response, answer.response.SerializeToString())
 
 
-@st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    raw = bytearray(draw(requests()))
-    for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(raw)))
-        kind = draw(st.sampled_from(["cut", "insert", "replace"]))
-        if kind == "cut":
-            del raw[at:]
-        else:
-            raw[at : at + (kind == "replace")] = draw(st.binary(min_size=1, max_size=2))
-    return bytes(raw)
-
-
 @settings(bounded, max_examples=400)
-@given(damaged())
+@given(damaged(requests()))
 def test_what_protobuf_cannot_read_is_refused_and_what_it_can_is_not_called_malformed(raw: bytes) -> None:
     try:
         predict_pb2.PredictRequest.FromString(raw)

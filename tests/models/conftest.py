@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import onnx
@@ -10,9 +10,13 @@ import pytest
 
 from maas_server.models.config import ModelConfig
 from maas_server.models.config_file import parse_config
+from maas_server.models.files import fingerprint_of
 from maas_server.models.loader import LoadedVersion, load_version
-from maas_server.models.repository import VersionSource, fingerprint_of
+from maas_server.models.registry import Control
+from maas_server.models.sources import VersionSource
+from tests.models.fakes import FakeRunner
 from tests.models.onnx_models import save
+from tests.models.stage import Stage
 
 LoadModel = Callable[..., LoadedVersion]
 
@@ -33,3 +37,18 @@ def load(tmp_path: Path) -> LoadModel:
         return load_version(source_of(path), parsed)
 
     return load_model
+
+
+@pytest.fixture
+def control() -> Control:
+    return "poll"
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, control: Control) -> AsyncIterator[Stage]:
+    FakeRunner.release.clear()
+    stage = Stage(tmp_path / "repository", control)
+    stage.path.mkdir()
+    yield stage
+    FakeRunner.release.set()
+    await stage.registry.stop()

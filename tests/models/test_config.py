@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from maas_server.errors import ConfigError
 from maas_server.models.config import ModelConfig
 from maas_server.models.config_file import MAX_CONFIG_BYTES, parse_config, read_config
+from maas_server.models.plan import QueuePlan, QueuePolicy
 
 
 def parse(text: str) -> ModelConfig:
@@ -35,6 +36,11 @@ def test_everything_can_be_said() -> None:
           max_queue_rows: 100
           max_request_rows: 50
           batch_axis: {state: 1}
+          priority_levels: 3
+          default_priority: 2
+          queue_policy: {default_timeout_us: 100ms, allow_timeout_override: true}
+          priority_policies: {"3": {timeout_action: delay, default_timeout_us: 5000, max_queue_size: 9}}
+          preferred_batch_sizes: [16, 4, 8]
         instances: 2
         threads: 3
         padding:
@@ -48,6 +54,13 @@ def test_everything_can_be_said() -> None:
         """
     )
     assert config.batching.max_queue_delay_us == 2000
+    assert config.batching.queue_plan() == QueuePlan(
+        priority_levels=3,
+        default_priority=2,
+        policy=QueuePolicy(default_timeout_us=100_000, allow_timeout_override=True),
+        priority_policies={3: QueuePolicy(default_timeout_us=5000, timeout_action="delay", max_queue_size=9)},
+        preferred_batch_sizes=(4, 8, 16),
+    )
     assert config.labels == {"stable": 3, "v2.beta": 4}
     assert config.padding[0].buckets == (8, 16)
     assert config.warmup.inputs["rate"].value == 16000
@@ -119,6 +132,17 @@ def test_an_unknown_key_names_the_closest_known_one(text: str, field: str, guess
         ("versions: [9223372036854775808]", "versions"),
         ("batching: {max_queue_delay_us: 2 minutes}", "expected microseconds, or a duration"),
         ("batching: {enabled: maybe}", "batching.enabled"),
+        ("batching: {default_priority: 2}", "default_priority: expected 1 to priority_levels, 1, got 2"),
+        ("batching: {priority_levels: 2, default_priority: 3}", "expected 1 to priority_levels, 2, got 3"),
+        ("batching: {priority_levels: 2, priority_policies: {'3': {}}}", "expected levels from 1 to .*2, got 3"),
+        ("batching: {priority_policies: {'0': {}}}", "batching.priority_policies.0"),
+        ("batching: {priority_policies: {high: {}}}", "batching.priority_policies.high"),
+        ("batching: {queue_policy: {timeout_action: drop}}", "batching.queue_policy.timeout_action"),
+        ("batching: {queue_policy: {default_timeout_us: 2 days}}", "expected microseconds, or a duration"),
+        ("batching: {queue_policy: {max_queue_sise: 2}}", "max_queue_size"),
+        ("batching: {priority_policies: {'1': {max_queue_sise: 2}}}", "max_queue_size"),
+        ("batching: {max_batch_size: 8, preferred_batch_sizes: [4, 16]}", "1 to max_batch_size, 8, got 16"),
+        ("batching: {preferred_batch_sizes: [0]}", "batching.preferred_batch_sizes.0"),
         ("batching: {batch_axis: {x: -1}}", "batching.batch_axis.x"),
         ("padding: [{inputs: {ids: 1}, buckets: [8, 4]}]", "buckets must ascend"),
         ("padding: [{inputs: {ids: 1}, values: {idx: 4}}]", "values names 'idx'"),

@@ -14,7 +14,7 @@ from maas_server.errors import LoadError
 from maas_server.models.config import ModelConfig
 from maas_server.models.loader import ENTRY_POINT_GROUP, Defaults, close_runner, digest_files, load_version, make_runner
 from maas_server.models.onnx_runner import OnnxRunner
-from maas_server.models.plan import VersionPlan
+from maas_server.models.plan import QueuePlan, VersionPlan
 from maas_server.models.runner import Array, RunBatch, RunnerOptions, Signature
 from tests.models import onnx_models
 from tests.models.conftest import LoadModel, source_of
@@ -210,7 +210,13 @@ def test_limits_come_from_the_configuration_then_from_the_defaults(tmp_path: Pat
     plan = load_version(source, config, defaults=defaults).plan
     assert (plan.max_batch_size, plan.max_queue_rows, plan.max_request_rows) == (3, 5, 9)
     assert plan.max_queue_delay_us == 1000
+    assert plan.queue == QueuePlan()
     assert [point.rows for point in plan.curve] == [1, 2, 3]
+
+
+def test_priorities_come_from_the_configuration(load: LoadModel) -> None:
+    plan = load(onnx_models.linear(), "batching: {priority_levels: 3, default_priority: 2}").plan
+    assert (plan.queue.priority_levels, plan.queue.default_priority) == (3, 2)
 
 
 def test_the_digest_of_one_file_is_its_own(tmp_path: Path, load: LoadModel) -> None:

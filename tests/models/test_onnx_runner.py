@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -61,6 +62,21 @@ def test_outputs_of_unknown_shape_stay_as_they_are_when_the_next_run_comes(tmp_p
     assert first.shape == (2, 8)
     assert second.shape == (2, 4)
     np.testing.assert_array_equal(first, before)
+
+
+def test_outputs_keep_their_places_whichever_of_them_have_memory(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Mul", ["x", f"f{index}"], [f"y{index}"]) for index in range(3)]
+    proto = onnx_models.model(
+        nodes,
+        [onnx_models.value("x", [2])],
+        [onnx_models.value(f"y{index}", [2]) for index in range(3)],
+        [onnx_models.constant(f"f{index}", index, np.float32) for index in range(3)],
+    )
+    runner = loaded(tmp_path, proto)
+    x = np.ones(2, np.float32)
+    for known in itertools.product((False, True), repeat=3):
+        batch = RunBatch(0, (x,), tuple(np.empty(2, np.float32) if each else None for each in known))
+        assert [output.tolist() for output in runner.run(batch)] == [[0, 0], [1, 1], [2, 2]]
 
 
 @pytest.mark.parametrize("bound", [True, False])

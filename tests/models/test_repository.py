@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from maas_server.errors import ConfigError
-from maas_server.models import repository
-from maas_server.models.repository import Repository, Snapshot
+from maas_server.models import files
+from maas_server.models.repository import Repository
+from maas_server.models.sources import Snapshot
 
 SETTLE = 1.0
 
@@ -266,7 +267,7 @@ def test_a_model_that_cannot_be_read_keeps_its_versions_and_hides_no_other(
     write(path / "b/1/model.onnx")
     clock.advance(10)
     scan()
-    monkeypatch.setattr(repository, "_MAX_FILES", 2)
+    monkeypatch.setattr(files, "_MAX_FILES", 2)
     for number in range(3):
         write(path / "a/1" / str(number))
     snapshot = scan()

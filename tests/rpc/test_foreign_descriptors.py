@@ -1,6 +1,6 @@
-"""Our files say the same on the wire as those of the clients that people have, as scripts/record_descriptors.py saw them.
+"""Our files say the same on the wire as those of the clients that people have; what they leave out is listed here.
 
-What our files leave out is listed here, each with its reason.
+The foreign side is what scripts/record_descriptors.py saw in the clients' own packages.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ OURS: dict[str, tuple[FileDescriptor, ...]] = {
 }
 
 COMPOSITE = "describes composite tensors, which only TensorFlow has; a signature of ours never holds one"
+
+STREAM = (
+    "rpc inference.GRPCInferenceService.ModelStreamInfer"
+    " stream inference.ModelInferRequest -> stream inference.ModelStreamInferResponse"
+)
 
 # A field, message or enum of theirs, with all that is below it.
 LEFT_OUT: dict[str, dict[str, str]] = {
@@ -77,13 +82,12 @@ def test_what_is_listed_as_left_out_is_theirs_and_not_ours(record: str, name: st
         ("inference", "message inference.ModelInferRequest.ParametersEntry map entry"),
         ("inference", "message inference.ServerLiveRequest"),
         ("inference", "value inference.DataType.TYPE_BF16 = 14"),
-        (
-            "inference",
-            "rpc inference.GRPCInferenceService.ModelStreamInfer"
-            " stream inference.ModelInferRequest -> stream inference.ModelStreamInferResponse",
-        ),
+        ("inference", STREAM),
         ("tensorflow_serving", "field tensorflow.serving.PredictRequest.client_id = 6 optional bytes"),
-        ("tensorflow_serving", "field tensorflow.serving.ModelConfig.model_type = 3 tensorflow.serving.ModelType deprecated"),
+        (
+            "tensorflow_serving",
+            "field tensorflow.serving.ModelConfig.model_type = 3 tensorflow.serving.ModelType deprecated",
+        ),
         (
             "tensorflow_serving",
             "field tensorflow.serving.ModelSpec.version = 2 google.protobuf.Int64Value oneof version_choice",

@@ -70,7 +70,7 @@ async def test_every_service_is_listed_and_described(target: str) -> None:
     ("symbol", "file"),
     [
         ("inference.ModelConfig", "inference/model_config.proto"),
-        ("inference.GRPCInferenceService.ModelInfer", "inference/grpc_service.proto"),
+        ("inference.GRPCInferenceService", "inference/grpc_service.proto"),
         ("tensorflow.TensorProto", "tensorflow_serving/tensor.proto"),
         ("google.protobuf.Any", "google/protobuf/any.proto"),
         ("google.rpc.Status", "google/rpc/status.proto"),

@@ -64,6 +64,6 @@ def write_repository(root: Path) -> None:
 async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A ready server on a free port."""
     write_repository(tmp_path)
-    settings = Settings(path=tmp_path, grpc_port=0, settle=0, drain_delay=0, max_message_bytes=1 << 20)
+    settings = Settings(path=tmp_path, grpc_port=0, http=False, settle=0, drain_delay=0, max_message_bytes=1 << 20)
     async with InProcessServer(settings) as running:
         yield running

@@ -130,9 +130,7 @@ async def test_one_run_fails_and_the_next_is_answered(front: Front, runner: Misb
     assert await ask(front, 2) == [2]
 
 
-async def test_the_callers_see_the_text_of_our_own_errors_whatever_is_in_it(
-    front: Front, runner: Misbehaving
-) -> None:
+async def test_the_callers_see_the_text_of_our_own_errors_whatever_is_in_it(front: Front, runner: Misbehaving) -> None:
     runner.deed = InvalidRequest("\ud800 is no word")
     assert await failure(front) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], r"\ud800 is no word")
     assert await ask(front, 2) == [2]

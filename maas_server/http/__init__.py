@@ -1,0 +1,1 @@
+"""REST on a port, a thread and an event loop of its own."""

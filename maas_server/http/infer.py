@@ -1,0 +1,73 @@
+"""Inference over REST: in JSON, or with tensors behind it as binary data."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import TypeVar
+
+from maas_server._core import CoreError
+from maas_server._stubs.inference import grpc_service_pb2 as pb
+from maas_server.errors import InvalidRequest
+from maas_server.front import Front, Protocol, core_error
+from maas_server.http.failures import HttpError
+from maas_server.http.infer_request import build_request
+from maas_server.http.infer_response import build_response
+from maas_server.http.messages import Request, Response, parse_object
+from maas_server.protocols.not_found import triton_error
+
+T = TypeVar("T")
+
+HEADER_LENGTH = "inference-header-content-length"
+
+
+async def while_present(request: Request, work: Awaitable[T]) -> T:
+    """Return what `work` does; it is cancelled when the caller goes away.
+
+    Raises:
+        HttpError: the caller went away.
+        Exception: what `work` raises.
+    """
+    answer = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.gone())
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise HttpError(499, "the caller went away", close=True)
+        return answer.result()
+    finally:
+        gone.cancel()
+        answer.cancel()
+
+
+async def model_infer(front: Front, request: Request) -> Response:
+    """Answer `POST /v2/models/{model}/infer`.
+
+    Raises:
+        InvalidRequest: the body is no inference request.
+        MaasError: refused or failed.
+    """
+    text, binary = split_body(await request.read(), request.headers)
+    model, version = request.params["model"], request.params.get("version", "")
+    raw, wanted = build_request(model, version, parse_object(text), binary)
+    try:
+        answer = await while_present(request, front.infer(Protocol.MODEL_INFER, raw, None))
+    except CoreError as error:
+        raise triton_error(core_error(error), model, version) from None
+    return build_response(pb.ModelInferResponse.FromString(answer), wanted)
+
+
+def split_body(body: bytes, headers: Mapping[str, str]) -> tuple[memoryview, memoryview]:
+    """Return the JSON and what follows it.
+
+    Raises:
+        InvalidRequest: the header that says where the JSON ends lies.
+    """
+    view = memoryview(body)
+    length = headers.get(HEADER_LENGTH)
+    if length is None:
+        return view, view[:0]
+    if not (length.isascii() and length.isdecimal()) or int(length[:20]) > len(body):
+        raise InvalidRequest(f"{HEADER_LENGTH}: expected at most the body's {len(body)} bytes, got {length[:64]!r}")
+    end = int(length)
+    return view[:end], view[end:]

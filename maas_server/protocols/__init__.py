@@ -1,0 +1,1 @@
+"""What the protocols that others defined say of our models: pure functions from views to messages."""

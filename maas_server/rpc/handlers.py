@@ -1,0 +1,58 @@
+"""Handlers of unary RPCs over messages: what goes wrong in them becomes a status with details."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from maas_server._core import CoreError
+from maas_server.errors import InvalidRequest, MaasError
+from maas_server.front import core_error
+from maas_server.rpc.errors import ServicerContext, abort, abort_unknown
+
+Request = TypeVar("Request", bound=Message)
+
+UnaryHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+def unary(
+    serve: Callable[[Request], Awaitable[Message]],
+    request_type: type[Request],
+    explain: Callable[[MaasError, Request], MaasError] | None = None,
+) -> UnaryHandler:
+    """Return a handler of bytes that answers `serve`'s message.
+
+    `explain` gives an error that `serve` raised the words of its protocol.
+    """
+    return timed_unary(lambda request, _: serve(request), request_type, explain)
+
+
+def timed_unary(
+    serve: Callable[[Request, float | None], Awaitable[Message]],
+    request_type: type[Request],
+    explain: Callable[[MaasError, Request], MaasError] | None = None,
+) -> UnaryHandler:
+    """Return the same for a `serve` that is also told how many seconds its caller waits; None: for ever."""
+
+    async def handler(raw: bytes, context: ServicerContext) -> bytes:
+        try:
+            request = request_type.FromString(raw)
+        except DecodeError:
+            await abort(context, InvalidRequest(f"the message is no {request_type.DESCRIPTOR.full_name}"))
+        try:
+            response = await serve(request, context.time_remaining())
+        except CoreError as error:
+            await fail(context, core_error(error), request)
+        except MaasError as error:
+            await fail(context, error, request)
+        except Exception as error:
+            await abort_unknown(context, error)
+        return response.SerializeToString()
+
+    async def fail(context: ServicerContext, error: MaasError, request: Request) -> NoReturn:
+        await abort(context, explain(error, request) if explain else error)
+
+    return grpc.unary_unary_rpc_method_handler(handler)

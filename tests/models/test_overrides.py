@@ -1,0 +1,208 @@
+"""Loads that bring a configuration or files of their own."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maas_server.errors import ConfigError, InvalidRequest, LoadError, NotAvailable, NotFound
+from maas_server.models.registry import LoadOverrides
+from tests.models.stage import AVAILABLE, END, Stage
+
+explicit = pytest.mark.parametrize("control", ["explicit"])
+
+
+def config(**fields: Any) -> str:
+    return json.dumps({"backend": "onnxruntime", **fields})
+
+
+def brought(files: dict[str, bytes], **fields: Any) -> LoadOverrides:
+    return LoadOverrides(config(**fields), files)
+
+
+def content(stage: Stage, version: int = 1, model: str = "m") -> str:
+    """What the runner that answers for a version has read."""
+    route = stage.host.routes[model]
+    assert route is not None
+    return str(route.versions[version].runner.content)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def _own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+
+def private_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).iterdir())
+
+
+@pytest.mark.parametrize("control", ["poll", "explicit"])
+async def test_a_configuration_replaces_the_folders_until_the_next_load(stage: Stage) -> None:
+    stage.write("m/1")
+    stage.write("m/2")
+    stage.write("m/config.pbtxt", "instance_group { count: 2 }")
+    await stage.start()
+    await stage.registry.load("m")
+    view = await stage.registry.load("m", overrides=LoadOverrides(config(version_policy={"all": {}})))
+    assert {each.version: each.state for each in view.versions} == {1: AVAILABLE, 2: AVAILABLE}
+    plan = view.versions[0].plan
+    assert plan is not None
+    assert plan.instances == 1
+    await stage.scan()
+    assert stage.states() == {1: AVAILABLE, 2: AVAILABLE}, "a scan takes nothing back"
+    view = await stage.registry.load("m")
+    await stage.until(lambda: stage.states()[1] == END)
+    plan = view.versions[0].plan
+    assert plan is not None
+    assert plan.instances == 2
+
+
+@explicit
+async def test_files_replace_the_folders_until_the_next_load(stage: Stage) -> None:
+    before = private_folders()
+    stage.write("m/1", "from disk")
+    stage.write("m/2", "from disk")
+    await stage.start()
+    await stage.registry.load("m")
+    await stage.registry.load("m", overrides=brought({"7/model.onnx": b"from a call", "7/weights/w": b"w"}))
+    await stage.until(lambda: stage.states()[2] == END)
+    assert content(stage, 7) == "from a call"
+    (folder,) = private_folders() - before
+    assert folder.stat().st_mode & 0o077 == 0
+    assert (folder / "7/weights/w").read_bytes() == b"w"
+    await stage.registry.load("m")
+    await stage.until(lambda: stage.states()[7] == END)
+    assert content(stage, 2) == "from disk"
+    assert private_folders() == before
+
+
+@explicit
+async def test_a_model_can_come_from_a_call_alone(stage: Stage) -> None:
+    before = private_folders()
+    await stage.start()
+    view = await stage.registry.load("team/new:model", overrides=brought({"1/model.onnx": b"new"}))
+    assert view.versions[0].state == AVAILABLE
+    await stage.registry.scan()
+    with pytest.raises(NotFound, match="it was loaded from a call"):
+        await stage.registry.load("team/new:model")
+    assert content(stage, 1, "team/new:model") == "new"
+    await stage.registry.unload("team/new:model")
+    await stage.registry.scan()
+    assert stage.registry.status() == ()
+    assert private_folders() == before
+
+
+@explicit
+async def test_what_does_not_load_leaves_everything_as_it_was(stage: Stage) -> None:
+    before = private_folders()
+    stage.write("m/1", "from disk")
+    await stage.start()
+    await stage.registry.load("m")
+    with pytest.raises(LoadError, match="it is bad"):
+        await stage.registry.load("m", overrides=brought({"2/model.onnx": b"bad"}))
+    await stage.registry.scan()
+    assert stage.states()[1] == AVAILABLE
+    assert content(stage) == "from disk"
+    assert len(stage.host.deployments["m", 1]) == 1
+    with pytest.raises(LoadError, match="it is bad"):
+        await stage.registry.load("n", overrides=brought({"1/model.onnx": b"bad"}))
+    await stage.registry.scan()
+    assert [view.name for view in stage.registry.status()] == ["m"]
+    assert private_folders() == before
+
+
+@explicit
+async def test_one_override_follows_another(stage: Stage) -> None:
+    await stage.start()
+    for word in (b"one", b"two", b"three"):
+        await stage.registry.load("m", overrides=brought({"1/model.onnx": word}))
+        assert content(stage) == word.decode()
+    with pytest.raises(LoadError):
+        await stage.registry.load("m", overrides=brought({"1/model.onnx": b"bad"}))
+    assert content(stage) == "three"
+
+
+@explicit
+async def test_unloading_ends_an_override(stage: Stage) -> None:
+    stage.write("m/1", "from disk")
+    await stage.start()
+    await stage.registry.load("m", overrides=brought({"1/model.onnx": b"from a call"}))
+    view = await stage.registry.unload("m")
+    assert {each.state for each in view.versions} == {END}
+    await stage.registry.load("m")
+    assert content(stage) == "from disk"
+
+
+async def test_unloading_an_override_holds_where_the_policy_decides(stage: Stage) -> None:
+    stage.write("m/1")
+    await stage.start()
+    await stage.registry.load("m", overrides=LoadOverrides(config()))
+    await stage.registry.unload("m")
+    await stage.scan(v1=END)
+    assert stage.host.routes["m"] is not None
+    assert stage.host.routes["m"].versions == {}
+
+
+async def test_files_come_only_where_callers_decide_what_is_loaded(stage: Stage) -> None:
+    stage.write("m/1")
+    await stage.start()
+    with pytest.raises(NotAvailable, match="--control explicit"):
+        await stage.registry.load("m", overrides=brought({"1/model.onnx": b"new"}))
+
+
+@explicit
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"../1/model.onnx": b""}, "expected <version>/<name>"),
+        ({"/1/model.onnx": b""}, "expected <version>/<name>"),
+        ({"1/../../model.onnx": b""}, "expected <version>/<name>"),
+        ({"1//model.onnx": b""}, "expected <version>/<name>"),
+        ({"1/model.onnx\0": b""}, "expected <version>/<name>"),
+        ({"1/a/b/c/d/model.onnx": b""}, "expected <version>/<name>"),
+        ({"": b""}, "expected <version>/<name>"),
+        ({"1": b"", "1/model.onnx": b""}, "it is a folder of another file"),
+        ({"1/other.onnx": b""}, "1/model.onnx.*missing"),
+        ({"model.onnx": b""}, "expected a file <version>/model.onnx"),
+        ({"01/model.onnx": b""}, "expected a file <version>/model.onnx"),
+        ({f"{n}/model.onnx": b"" for n in range(1, 1002)}, "expected at most 1000 files, got 1001"),
+    ],
+)
+async def test_wrong_files_are_refused(stage: Stage, files: dict[str, bytes], message: str) -> None:
+    before = private_folders()
+    await stage.start()
+    with pytest.raises(InvalidRequest, match=message):
+        await stage.registry.load("m", overrides=brought(files))
+    assert stage.registry.status() == ()
+    assert private_folders() == before
+
+
+@explicit
+async def test_wrong_calls_are_refused(stage: Stage) -> None:
+    stage.write("m/1")
+    await stage.start()
+    with pytest.raises(InvalidRequest, match="files need the parameter config"):
+        await stage.registry.load("m", overrides=LoadOverrides(None, {"1/model.onnx": b""}))
+    with pytest.raises(ConfigError, match="the configuration of the call for 'm'"):
+        await stage.registry.load("m", overrides=LoadOverrides("{"))
+    with pytest.raises(ConfigError, match="platform: 'tensorrt_plan' is not served here"):
+        await stage.registry.load("m", overrides=LoadOverrides(json.dumps({"platform": "tensorrt_plan"})))
+    with pytest.raises(NotFound):
+        await stage.registry.load("unknown", overrides=LoadOverrides(config()))
+    with pytest.raises(InvalidRequest, match="printable"):
+        await stage.registry.load("a\nb", overrides=brought({"1/model.onnx": b""}))
+    assert stage.states() == {1: END}
+
+
+@explicit
+async def test_nothing_is_left_when_the_server_ends(stage: Stage) -> None:
+    await stage.start()
+    await stage.registry.load("m", overrides=brought({"1/model.onnx": b"new"}))
+    assert private_folders()
+    await stage.registry.stop()
+    assert not private_folders()
