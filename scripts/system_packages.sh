@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Gets what pip cannot: system_packages.sh build PYTHON, or system_packages.sh test.
+# Gets what pip cannot: system_packages.sh build PYTHON, system_packages.sh test, or system_packages.sh foreign PYTHON.
 #
 # Installs with apt-get where that is allowed (root, or sudo that asks no password); otherwise prints the command.
-# build: fails when something is still missing, because nothing works without it. test: never fails.
+# build: fails when something is still missing, because nothing works without it. test, foreign: never fails.
 set -euo pipefail
 
 purpose=$1
@@ -13,6 +13,11 @@ compiles() { echo "$2" | "$1" -std=c++20 "${@:3}" -x c++ - -o /dev/null >/dev/nu
 
 # Prints the Debian packages that stand for what is missing.
 missing() {
+  if [[ $purpose == foreign ]]; then
+    # What the clients of tests/foreign/ are made with.
+    "$python" -m tests.foreign.tools | sort -u
+    return
+  fi
   if ! compiles c++ 'int main() {}'; then echo g++; fi
   if [[ $purpose == build ]]; then
     local version
@@ -25,6 +30,8 @@ missing() {
     has clang++ || echo clang
     has clang-tidy || echo clang-tidy
     has h2load || echo nghttp2-client
+    # ONNX's StringNormalizer wants the locale en_US.UTF-8; where there is none, the tests make it from its source.
+    locale -a 2>/dev/null | grep -qix 'en_US.utf-\?8' || [[ -e /usr/share/i18n/locales/en_US ]] || echo locales
     # The sanitizer runtimes are a package of clang's version, which is known once clang is there.
     if has clang++ && ! compiles clang++ 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' \
       -fsanitize=fuzzer,address; then
@@ -37,8 +44,13 @@ install() {
   local as_root=()
   if [[ $(id -u) != 0 ]]; then as_root=(sudo -n); fi
   has apt-get && { [[ $(id -u) == 0 ]] || sudo -n true 2>/dev/null; } || return 1
-  "${as_root[@]}" apt-get update -qq &&
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends)
+  "${as_root[@]}" apt-get update -qq || return 1
+  if "${apt[@]}" "$@" >/dev/null; then return 0; fi
+  if [[ $purpose != foreign ]]; then return 1; fi
+  # One name that a distribution does not know must not cost the others.
+  local package
+  for package in "$@"; do "${apt[@]}" "$package" >/dev/null 2>&1 || true; done
 }
 
 # Twice, because installing clang uncovers the need for its runtimes.

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.bench import Bench
 from benchmarks.report import Result
-from benchmarks.scenarios import dequantize, image, lone, memory, mlp, size, startup, stream, unary
+from benchmarks.scenarios import dequantize, image, lone, memory, mlp, protocols, size, startup, stream, unary
 
 SCENARIOS: Mapping[str, Callable[[Bench], Result]] = {
     "unary": unary.run,
     "stream": stream.run,
+    "model_infer": protocols.model_infer,
+    "tensorflow": protocols.tensorflow,
     "mlp": mlp.run,
     "lone": lone.run,
     "dequantize": dequantize.run,

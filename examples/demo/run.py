@@ -60,7 +60,7 @@ def server(repository: Path) -> Iterator[str]:
         RuntimeError: it did not become ready, or did not end well when asked to.
     """
     maas = Path(sys.executable).with_name("maas")
-    options = ["--grpc-port", "0", "--drain-delay", "0", "--log-format", "json"]
+    options = ["--grpc-port", "0", "--http-port", "0", "--drain-delay", "0", "--log-format", "json"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen([maas, "serve", repository, *options], stdout=log, stderr=log)
         try:

@@ -70,7 +70,38 @@ def test_probes_ask_the_port_and_the_names_that_are_served(
         "readiness": "",
     }
     assert {probe["port"] for probe in probes.values()} == {settings.grpc_port}
-    assert [port["containerPort"] for port in container["ports"]] == [settings.grpc_port]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"grpc": settings.grpc_port, "http": settings.http_port}
+
+
+def has_route(path: str, root: Path) -> bool:
+    """Whether HTTP has a route of this path, spelled out as such."""
+    sources = (root / "maas_server/http").glob("*.py")
+    return any(f'"{path}"' in source.read_text(encoding="utf-8") for source in sources)
+
+
+def test_metrics_are_scraped_from_the_port_that_has_them(
+    manifests: dict[str, Any], container: dict[str, Any], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotations = manifests["Deployment"]["spec"]["template"]["metadata"]["annotations"]
+    settings = settings_of(container["args"], monkeypatch)
+    assert settings.http
+    assert annotations["prometheus.io/port"] == str(settings.http_port)
+    assert has_route(annotations["prometheus.io/path"], root)
+
+
+def test_the_runtime_for_kserve_serves_what_it_says(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = yaml.safe_load((root / "deploy/kserve.yaml").read_text())
+    assert set(manifest["spec"]["protocolVersions"]) == {"v1", "v2", "grpc-v2"}
+    (container,) = manifest["spec"]["containers"]
+    settings = settings_of(container["args"], monkeypatch)
+    assert settings.path == Path("/mnt/models")
+    assert settings.host == "0.0.0.0"
+    assert [port["containerPort"] for port in container["ports"]] == [settings.http_port]
+    for kind in ("liveness", "readiness"):
+        probe = container[f"{kind}Probe"]["httpGet"]
+        assert probe["port"] == settings.http_port
+        assert has_route(probe["path"], root)
 
 
 def test_the_service_finds_the_pods(manifests: dict[str, Any], container: dict[str, Any]) -> None:
@@ -93,6 +124,11 @@ def test_the_image_sets_what_there_is_to_set(dockerfile: str) -> None:
     names = re.findall(rf"\b{ENV_PREFIX}(\w+)=(\S+)", dockerfile)
     assert {name for name, _ in names} >= {"HOST", "PATH"}
     Settings(**{name.lower(): value for name, value in names})
+
+
+def test_the_image_tells_the_ports(dockerfile: str) -> None:
+    (ports,) = re.findall(r"^EXPOSE (.+)$", dockerfile, re.MULTILINE)
+    assert ports.split() == [str(Settings().grpc_port), str(Settings().http_port)]
 
 
 def test_the_image_runs_as_nobody_in_particular(dockerfile: str, pod: dict[str, Any]) -> None:

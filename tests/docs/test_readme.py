@@ -7,20 +7,33 @@ import re
 import shutil
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.docs.page import Step, missing_line, read_blocks, read_steps
 from tests.docs.terminal import Terminal
+from tests.foreign import tools
 
-PAGES = ["README.md", "docs/client.md", "docs/models.md", "docs/operations.md", "examples/README.md"]
+PAGES = [
+    "README.md",
+    "docs/client.md",
+    "docs/coming-from.md",
+    "docs/models.md",
+    "docs/operations.md",
+    "docs/rest.md",
+    "examples/README.md",
+]
 
 # Commands that are not typed as they stand: what is typed in their place ("" for nothing), and why.
 REPLACED = {
     "make demo": ("python examples/demo/run.py", "its recipe without the build, which is what runs this test"),
     "source .venv/bin/activate": ("", "the interpreter that runs this test has its programs in PATH already"),
 }
+
+# What a program imports, and the environment of tests/foreign/ that has it.
+ENVIRONMENTS = {"kserve": "kserve", "tensorflow_serving": "tensorflow", "tritonclient": "triton"}
 
 
 def free_port() -> int:
@@ -42,7 +55,7 @@ def folder(root: Path, demo: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The pages' port is for readers; here each page has a free one, and a server that need not wait to stop."""
+    """The pages' ports are for readers; here each page has free ones, and a server that need not wait to stop."""
     programs = str(Path(sys.executable).parent)
     port = str(free_port())
     return {
@@ -50,6 +63,7 @@ def environment() -> dict[str, str]:
         "PATH": programs + os.pathsep + os.environ["PATH"],
         "PYTHONUNBUFFERED": "1",
         "MAAS_GRPC_PORT": port,
+        "MAAS_HTTP_PORT": str(free_port()),
         "MAAS_ADDRESS": f"localhost:{port}",
         "MAAS_LOG_FORMAT": "pretty",
         "MAAS_DRAIN_DELAY": "0",
@@ -58,27 +72,51 @@ def environment() -> dict[str, str]:
     }
 
 
-def prepare(step: Step, folder: Path, port: str) -> str:
+def prepare(step: Step, folder: Path, environment: Mapping[str, str]) -> str:
     """Return what to type for a step."""
+
+    def here(text: str) -> str:
+        grpc, http = environment["MAAS_GRPC_PORT"], environment["MAAS_HTTP_PORT"]
+        return text.replace("localhost:8001", f"localhost:{grpc}").replace("localhost:8000", f"localhost:{http}")
+
     if step.program:
         name = f"line_{step.number}.py"
-        (folder / name).write_text(step.program.replace("localhost:8001", f"localhost:{port}"), encoding="utf-8")
-        return f"python {name}"
+        (folder / name).write_text(here(step.program), encoding="utf-8")
+        return f"{interpreter(step.program)} {name}"
+    if step.command.startswith("curl "):
+        tools.require("curl")
     typed, _ = REPLACED.get(step.command, (step.command, ""))
-    return typed.replace("localhost:8001", f"localhost:{port}")
+    return here(typed)
+
+
+def interpreter(program: str) -> str:
+    """The Python that has what a program imports."""
+    for package in re.findall(r"^(?:import|from) (\w+)", program, re.MULTILINE):
+        if name := ENVIRONMENTS.get(package):
+            tools.prepare(name)
+            return str(tools.ENVIRONMENTS / name / "bin/python")
+    return "python"
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_shows_is_what_happens(page: str, root: Path, folder: Path, environment: dict[str, str]) -> None:
     steps = read_steps(root / page)
     assert steps, f"{page} shows nothing to run"
+    left_out: list[str] = []
     with Terminal(folder, environment) as terminal:
         for step in steps:
-            typed = prepare(step, folder, environment["MAAS_GRPC_PORT"])
+            try:
+                typed = prepare(step, folder, environment)
+            except pytest.skip.Exception as skipped:
+                # The rest of the page is tried all the same.
+                left_out.append(f"line {step.number}: {skipped}")
+                continue
             status, missing, output = terminal.type(typed, step.expected) if typed else (0, None, "")
             where = f"{page}:{step.number}: {typed}"
             assert missing is None, f"{where}\ndid not print: {missing}\nbut:\n{output}"
             assert (status != 0) == step.may_fail(), f"{where}\nended with {status} and printed:\n{output}"
+    if left_out:
+        pytest.skip("; ".join(left_out))
 
 
 def test_a_terminal_shows_what_a_command_and_its_jobs_print(tmp_path: Path) -> None:

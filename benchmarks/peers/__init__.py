@@ -1,0 +1,1 @@
+"""Other servers under the same load: Python model servers, and a plain handler under perf_analyzer."""
