@@ -42,6 +42,7 @@ class OutputSpec:
         pad_axis: int | None = None,
         labels: Sequence[str] = (),
         wire_shape: Sequence[int] | None = None,
+        any_shape: bool = False,
     ) -> None: ...
 
 class QueuePolicy:

@@ -44,6 +44,7 @@ class CoreDeployment:
                     pad_axis=each.pad_axis,
                     labels=list(each.labels),
                     wire_shape=None if each.wire_shape is None else list(each.wire_shape),
+                    any_shape=each.any_shape,
                 )
                 for each in plan.outputs
             ],

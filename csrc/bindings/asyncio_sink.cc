@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
 #include <system_error>
 
 #include "bindings/failure.h"
@@ -70,6 +71,19 @@ void AsyncioSink::FreeCall(Call* call) {
   Py_DECREF(target);
 }
 
+Status AsyncioSink::Submit(Engine* engine, std::span<const std::byte> request, int64_t deadline_ns,
+                           const ReplyTo& reply, Call* call) {
+  Status status;
+  try {
+    status = engine->Submit(request, deadline_ns, reply, &call->entry);
+  } catch (const std::bad_alloc&) {
+    // What a request has in shared memory, or typed, can be more than there is room for.
+    status = Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the request");
+  }
+  if (!status.ok()) FreeCall(call);
+  return status;
+}
+
 void AsyncioSink::Reserve(std::span<Buffer> buffers) {
   // Held already when a runner finishes; a split request's last slice comes without.
   const py::gil_scoped_acquire gil;
@@ -101,12 +115,8 @@ void AsyncioSink::Complete(std::span<Completion> done) {
 uint64_t AsyncioSink::Submit(Engine* engine, const Codec& codec, const py::bytes& raw, int64_t deadline_ns,
                              const py::object& future) {
   Call* call = NewCall(raw.ptr(), future.ptr(), false);
-  const Status status =
-      engine->Submit(BytesOf(raw.ptr()), deadline_ns, {this, call, 0, &codec}, &call->entry);
-  if (!status.ok()) {
-    FreeCall(call);
-    Raise(status);
-  }
+  const Status status = Submit(engine, BytesOf(raw.ptr()), deadline_ns, {this, call, 0, &codec}, call);
+  if (!status.ok()) Raise(status);
   return call->ticket;
 }
 
@@ -121,11 +131,10 @@ py::tuple AsyncioSink::SubmitStream(Engine* engine, const py::bytes& raw, int64_
   for (const auto& request : requests) {
     Call* call = NewCall(raw.ptr(), stream.ptr(), true);
     const Status status =
-        engine->Submit(request, deadline_ns, {this, call, group, &PredictStreamCodec()}, &call->entry);
+        Submit(engine, request, deadline_ns, {this, call, group, &PredictStreamCodec()}, call);
     if (status.ok()) {
       ++accepted;
     } else {
-      FreeCall(call);
       errors += EncodeStreamError(PeekRequestId(request), status);
     }
     if (errors.size() >= kMaxSharedBytes) {

@@ -63,6 +63,9 @@ class AsyncioSink final : public CompletionSink {
     bool stream = false;
   };
   Call* NewCall(PyObject* raw, PyObject* target, bool stream);
+  // Gives the call to the engine, or frees it.
+  Status Submit(Engine* engine, std::span<const std::byte> request, int64_t deadline_ns, const ReplyTo& reply,
+                Call* call);
   void FreeCall(Call* call);
 
   const int fd_;

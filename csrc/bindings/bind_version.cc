@@ -50,7 +50,7 @@ OutputSpec MakeOutput(std::string name, const std::string& datatype, std::vector
                       const std::vector<std::optional<std::pair<int, int>>>& sources,
                       std::optional<int> batch_axis, std::optional<int> pad_group,
                       std::optional<int> pad_axis, std::vector<std::string> labels,
-                      std::optional<std::vector<int64_t>> wire_shape) {
+                      std::optional<std::vector<int64_t>> wire_shape, bool any_shape) {
   OutputSpec spec;
   spec.name = std::move(name);
   spec.datatype = ParseDataType(datatype);
@@ -62,6 +62,7 @@ OutputSpec MakeOutput(std::string name, const std::string& datatype, std::vector
   spec.batch_axis = Axis(batch_axis);
   spec.pad_group = Axis(pad_group);
   spec.pad_axis = Axis(pad_axis);
+  spec.any_shape = any_shape;
   spec.labels = std::move(labels);
   spec.wire_dims = std::move(wire_shape);
   return spec;
@@ -119,7 +120,7 @@ void BindVersion(py::module_& m) {
       .def(py::init(&MakeOutput), py::kw_only(), py::arg("name"), py::arg("datatype"), py::arg("shape"),
            py::arg("sources"), py::arg("batch_axis") = py::none(), py::arg("pad_group") = py::none(),
            py::arg("pad_axis") = py::none(), py::arg("labels") = std::vector<std::string>(),
-           py::arg("wire_shape") = py::none());
+           py::arg("wire_shape") = py::none(), py::arg("any_shape") = false);
   py::class_<Version, std::shared_ptr<Version>>(m, "Version",
                                                 "One model version: its queue and its counters.")
       .def(py::init(&MakeVersion), py::kw_only(), py::arg("model"), py::arg("version"), py::arg("inputs"),

@@ -82,6 +82,10 @@ void CheckSpec(const ModelSpec& model) {
   }
   for (const OutputSpec& output : model.outputs) {
     CheckTensor(model, output);
+    if (output.any_shape && (output.batch_axis >= 0 || output.pad_group >= 0 || output.wire_dims)) {
+      throw std::invalid_argument("'" + output.name +
+                                  "': any_shape: expected neither a batch axis nor padding nor a wire shape");
+    }
     for (const DimSource& source : output.sources) {
       if (source.input < 0) continue;
       if (source.input >= static_cast<int>(model.inputs.size())) {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import sys
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from maas_server.cli.inputs import signature_of
 from maas_server.cli.load import LoadPlan, Record, drive, random_inputs
@@ -21,6 +21,7 @@ from maas_server.client._quantize import QuantizedDtype
 # Enough different inputs that no cache of the processor holds the answer to all of them.
 _VARIANTS = 16
 _TICK_SECONDS = 0.1
+_BAR_STEPS = 1000
 
 
 class _ShapeType(click.ParamType["tuple[str, tuple[int, ...]]"]):
@@ -151,21 +152,19 @@ async def _bench(
 
 async def _show_progress(plan: LoadPlan, record: Record) -> None:
     """Keep a bar up to date until cancelled; on a terminal only."""
+    if not sys.stderr.isatty():
+        return
     clock = asyncio.get_running_loop().time
     start = clock()
-    with tqdm(
-        total=plan.count or plan.seconds,
-        unit="req" if plan.count else "s",
-        disable=None,
-        leave=False,
-        bar_format=None if plan.count else "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}",
-    ) as bar:
+    with click.progressbar(length=_BAR_STEPS, show_eta=False, item_show_func=lambda told: told, file=sys.stderr) as bar:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            done = len(record.latencies)
-            bar.n = record.started if plan.count else min(clock() - start, plan.seconds)
-            bar.set_postfix_str(
-                f"{done / (clock() - start):.0f} requests/s, {record.errors.total()} errors", refresh=True
+            seconds = clock() - start
+            done = record.started / plan.count if plan.count else seconds / plan.seconds
+            rate = len(record.latencies) / seconds
+            bar.update(
+                int(min(done, 1.0) * _BAR_STEPS) - bar.pos,
+                f"{rate:.0f} requests/s, {record.errors.total()} errors",
             )
 
 

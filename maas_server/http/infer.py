@@ -8,13 +8,17 @@ from typing import TypeVar
 
 from maas_server._core import CoreError
 from maas_server._stubs.inference import grpc_service_pb2 as pb
-from maas_server.errors import InvalidRequest
+from maas_server.errors import InvalidRequest, NotFound, Unavailable
 from maas_server.front import Front, Protocol, core_error
+from maas_server.http import infer_raw
 from maas_server.http.failures import HttpError
 from maas_server.http.infer_request import build_request
 from maas_server.http.infer_response import build_response
 from maas_server.http.messages import Request, Response, parse_object
+from maas_server.http.models import Models
+from maas_server.models.registry import VersionView
 from maas_server.protocols.not_found import triton_error
+from maas_server.protocols.open_inference import serving_versions
 
 T = TypeVar("T")
 
@@ -40,21 +44,35 @@ async def while_present(request: Request, work: Awaitable[T]) -> T:
         answer.cancel()
 
 
-async def model_infer(front: Front, request: Request) -> Response:
+async def model_infer(front: Front, models: Models, request: Request) -> Response:
     """Answer `POST /v2/models/{model}/infer`.
 
     Raises:
         InvalidRequest: the body is no inference request.
         MaasError: refused or failed.
     """
-    text, binary = split_body(await request.read(), request.headers)
+    body = await request.read()
     model, version = request.params["model"], request.params.get("version", "")
-    raw, wanted = build_request(model, version, parse_object(text), binary)
+    text, binary = split_body(body, request.headers)
     try:
+        if HEADER_LENGTH in request.headers and not text:
+            head, body = infer_raw.describe(body, _serving(models, model, version))
+            raw, wanted = build_request(model, version, head, memoryview(body))
+        else:
+            raw, wanted = build_request(model, version, parse_object(text), binary)
         answer = await while_present(request, front.infer(Protocol.MODEL_INFER, raw, None))
     except CoreError as error:
         raise triton_error(core_error(error), model, version) from None
+    except (NotFound, Unavailable) as error:
+        raise triton_error(error, model, version) from None
     return build_response(pb.ModelInferResponse.FromString(answer), wanted)
+
+
+def _serving(models: Models, model: str, version: str) -> VersionView:
+    view = models.seen(model)
+    if view is None:
+        raise NotFound(f"no model {model!r}", reason="MODEL_NOT_FOUND")
+    return serving_versions(view, version)[0]
 
 
 def split_body(body: bytes, headers: Mapping[str, str]) -> tuple[memoryview, memoryview]:

@@ -97,7 +97,7 @@ class InferenceRoutes:
         return await self._calls.unary(_SERVICE + method, request, answer)
 
     async def _infer(self, request: Request) -> Response:
-        return await model_infer(self._front, request)
+        return await model_infer(self._front, self._models, request)
 
     async def _metadata(self, _: Request) -> Response:
         return json_response(

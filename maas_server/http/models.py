@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from maas_server.models.registry import ModelView, Registry
 
@@ -47,15 +47,7 @@ class Models:
         async def call() -> T:
             return function(self._registry)
 
-        return await self.run_on_main(lambda _: call())
-
-    async def run_on_main(self, start: Callable[[Registry], Coroutine[Any, Any, T]]) -> T:
-        """Run the coroutine that `start` makes on the main loop and return its result; it is cancelled with the caller.
-
-        Raises:
-            Exception: what the coroutine raises.
-        """
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(start(self._registry), self._main_loop))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self._main_loop))
 
     async def status(self, model: str = "", version: int = 0) -> tuple[ModelView, ...]:
         """Return what `Registry.status` does.
@@ -64,7 +56,3 @@ class Models:
             NotFound: the named model or version is not known.
         """
         return await self.on_main(lambda registry: registry.status(model, version))
-
-    async def ready(self) -> bool:
-        """Return whether the models are ready."""
-        return await self.on_main(lambda registry: registry.ready())

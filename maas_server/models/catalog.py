@@ -16,7 +16,7 @@ from maas_server.errors import InvalidRequest, NotAvailable, NotFound
 from maas_server.models.host import Host
 from maas_server.models.keeper import Keeper
 from maas_server.models.lifecycle import State
-from maas_server.models.model_state import ModelState
+from maas_server.models.model_state import ModelState, Wishes
 from maas_server.models.overrides import LoadOverrides, make_override
 from maas_server.models.reload import check_places
 from maas_server.models.repository import Repository
@@ -106,8 +106,10 @@ class Catalog:
             raise NotAvailable(f"{model}:{version or max(source.pending)}: {why}", reason="VERSION_NOT_COMPLETE")
         raise no_version(model, version)
 
-    async def override(self, model: str, overrides: LoadOverrides) -> ModelState:
+    async def override(self, model: str, overrides: LoadOverrides) -> tuple[ModelState, Wishes | None]:
         """Put what a call brought in the place of what is on disk.
+
+        Returns the model, and what callers had asked of it before; None: there was no such model.
 
         Raises:
             NotAvailable: files came, and the repository decides what is loaded.
@@ -119,19 +121,20 @@ class Catalog:
         if not is_model_name(model):
             raise InvalidRequest(f"model {model[:128]!r}: expected a name of at most 128 printable bytes")
         await self.scan()
-        disk = self.on_disk.get(model)
-        if disk is None and not overrides.files:
-            raise NotFound(f"no model {model!r} in the repository", reason="MODEL_NOT_FOUND")
         loop = asyncio.get_running_loop()
-        override = await loop.run_in_executor(self._files, make_override, model, overrides, disk)
+        override = await loop.run_in_executor(self._files, make_override, model, overrides, self.on_disk.get(model))
+        # What is on disk now: another scan may have come between.
+        disk = self.on_disk.get(model)
+        source = override.apply(model, disk)
+        if source is None:
+            raise NotFound(f"no model {model!r} in the repository", reason="MODEL_NOT_FOUND")
         state = self.models.get(model)
+        before = None if state is None else state.wishes()
         if state is None:
-            source = override.apply(model, disk)
-            assert source is not None, "there are files, or the model is on disk"
             state = self.models[model] = ModelState(source, follow_policy=self._follow_policy)
         state.set_override(override, disk)
         self._tell_not_honoured(state)
-        return state
+        return state, before
 
     async def end_override(self, model: str) -> None:
         """Put what is on disk back in its place.

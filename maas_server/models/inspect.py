@@ -33,6 +33,8 @@ class OutputFacts:
     batch_axis: int | None = None
     pad_group: int | None = None
     pad_axis: int | None = None
+    any_shape: bool = False
+    """Rank and sizes may be others in the next run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,9 @@ def _facts(
             sources.append(_place(layout, symbol))
         else:
             sources.append(None)
-    return OutputFacts(shape, tuple(sources), batch_axis)
+    # The rank of one run is no promise where the file gives none.
+    any_shape = batch_axis is None and (not declared or len(declared) != len(observed))
+    return OutputFacts(shape, tuple(sources), batch_axis, any_shape=any_shape)
 
 
 def _place(layout: Layout, symbol: str) -> tuple[int, int]:
@@ -277,5 +281,7 @@ def _with_padding(
 
 def _unproved(signature: Signature, groups: Sequence[PadGroup], reason: str) -> Inspection:
     layout = make_layout(signature, (None,) * len(signature.inputs), groups)
-    outputs = tuple(OutputFacts(info.shape, (None,) * len(info.shape)) for info in signature.outputs)
+    outputs = tuple(
+        OutputFacts(info.shape, (None,) * len(info.shape), any_shape=not info.shape) for info in signature.outputs
+    )
     return Inspection(layout, outputs, None, reason)

@@ -63,6 +63,8 @@ class Keeper:
                 break
         model.forget_endings()
         if not self._stopping:
+            for folder in model.take_unneeded():
+                self._drains.submit(folder.close)
             self._host.route(model.source.name, model.route())
         self._changes.notify()
 

@@ -240,7 +240,7 @@ def _plan(
 
 
 def _client_batch_size(plan: VersionPlan, triton: TritonModel | None) -> int:
-    if triton is not None and (triton.batched or triton.inputs or triton.outputs):
+    if triton is not None and triton.batched:
         return triton.max_batch_size
     axes = {each.batch_axis for each in plan.inputs} | {each.batch_axis for each in plan.outputs}
     return plan.max_batch_size if plan.batching and axes == {0} else 0

@@ -12,13 +12,15 @@ _UNKNOWN = 1 << 30
 class PeakMemory:
     """Peak of the resident set above where it was at construction. 0 wherever the system does not tell.
 
-    It is the whole process's: what others allocate meanwhile counts too.
+    It is the whole process's: what others allocate meanwhile counts too. Where the system does not let the peak start
+    again, what is resident at the moment stands for it.
     """
 
     def __init__(self, proc: Path = Path("/proc/self")) -> None:
         """`proc` is for tests."""
         self._proc = proc
-        self._base = self._read("VmRSS:")
+        self._field = "VmRSS:"
+        self._base = self._read(self._field)
 
     def reset(self) -> None:
         """Let the peak start again at what is resident now."""
@@ -26,12 +28,13 @@ class PeakMemory:
             # "5" resets the peak and nothing else (proc_pid_clear_refs(5)).
             (self._proc / "clear_refs").write_text("5")
         except OSError:
-            return
+            self._field = "VmRSS:"
+        else:
+            self._field = "VmHWM:"
 
     def growth(self) -> int:
         """Return the bytes from the base to the peak since the last reset."""
-        peak = self._read("VmHWM:")
-        return max(0, peak - self._base) if self._base else 0
+        return max(0, self._read(self._field) - self._base) if self._base else 0
 
     def _read(self, field: str) -> int:
         return _kilobytes(self._proc / "status", field)

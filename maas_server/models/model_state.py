@@ -271,14 +271,17 @@ class ModelState:
         """Whether something is wanted of this model, were it only possible."""
         return bool(self.wanted() or self.source.error or any(slot.failed for slot in self.slots))
 
-    def forget_endings(self) -> None:
-        """Drop ended slots whose files are gone, but for the last few, and the files of calls that nobody needs."""
+    def take_unneeded(self) -> list[PrivateFolder]:
+        """Return the folders of calls that nobody needs any more; they are the caller's to close."""
         needed = [slot.source.private for slot in self.slots if slot.state != State.END]
         if self.override is not None:
             needed.append(self.override.folder)
-        for folder in [each for each in self._private if each not in needed]:
-            self._private.remove(folder)
-            folder.close()
+        unneeded = [each for each in self._private if each not in needed]
+        self._private = [each for each in self._private if each in needed]
+        return unneeded
+
+    def forget_endings(self) -> None:
+        """Drop ended slots whose files are gone, but for the last few."""
         on_disk = set(self.source.versions) if self.exists else set()
         gone = [slot for slot in self.slots if slot.state == State.END and slot.source.version not in on_disk]
         for slot in gone[: max(0, len(gone) - _KEPT_ENDINGS)]:

@@ -44,7 +44,7 @@ class PrivateFolder:
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.path, True)
 
     def close(self) -> None:
-        """Remove the folder now."""
+        """Remove the folder now. Blocks."""
         self._finalizer()
 
 
@@ -53,6 +53,8 @@ class Override:
     """What stands in place of a model's configuration, and of its files if it brought some."""
 
     config: FolderConfig
+    side_fingerprint: str
+    """Of the files on disk that `config` names, as they were when the call came."""
     folder: PrivateFolder | None = None
     versions: Mapping[int, VersionSource] | None = None
     """None: those of the repository."""
@@ -60,27 +62,35 @@ class Override:
     def apply(self, name: str, disk: ModelSource | None) -> ModelSource | None:
         """Return the model as it is to be served; None: there is nothing to serve."""
         if self.folder is not None and self.versions is not None:
-            folder = self.folder.path
-            side_files = [(each, folder / each) for each in self.config.side_files()]
             return ModelSource(
                 name,
-                folder,
+                self.folder.path,
                 self.config.config,
                 dict(self.versions),
                 triton=self.config.triton,
-                side_fingerprint=fingerprint_of(side_files),
+                side_fingerprint=self.side_fingerprint,
                 named=None,
             )
         if disk is None:
             return None
-        side_files = [(each, disk.folder / each) for each in self.config.side_files()]
+        versions, error = self._versions_of(disk)
         return replace(
             disk,
             config=self.config.config,
+            versions=versions,
+            error=error,
             triton=self.config.triton,
-            side_fingerprint=fingerprint_of(side_files),
-            error="" if disk.versions else disk.error,
+            side_fingerprint=self.side_fingerprint,
         )
+
+    def _versions_of(self, disk: ModelSource) -> tuple[dict[int, VersionSource], str]:
+        """Return the versions with the model file that the configuration names, and what is wrong if there are none."""
+        file = self.config.config.file
+        if file == disk.config.file:
+            return disk.versions, "" if disk.versions else disk.error
+        paths = {number: dict(version.files).get(file) for number, version in disk.versions.items()}
+        versions = {number: replace(disk.versions[number], path=path) for number, path in paths.items() if path}
+        return versions, "" if versions else f"no version: expected {disk.folder.name}/<version>/{file}"
 
 
 def make_override(name: str, overrides: LoadOverrides, disk: ModelSource | None) -> Override:
@@ -100,7 +110,8 @@ def make_override(name: str, overrides: LoadOverrides, disk: ModelSource | None)
     names = (name,) if disk is None else (name, disk.folder.name)
     config = make_folder_config(message, names, where)
     if not overrides.files:
-        return Override(config)
+        side_files = [(each, disk.folder / each) for each in config.side_files()] if disk is not None else []
+        return Override(config, fingerprint_of(side_files))
     _check_files(overrides.files)
     try:
         folder = PrivateFolder()
@@ -111,7 +122,7 @@ def make_override(name: str, overrides: LoadOverrides, disk: ModelSource | None)
             path = folder.path / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        return Override(config, folder, _versions(name, folder, config.config.file))
+        return Override(config, "", folder, _versions(name, folder, config.config.file))
     except OSError as error:
         folder.close()
         raise LoadError(f"the files of the call cannot be kept: {error.strerror or error}") from error

@@ -45,6 +45,8 @@ class OutputPlan:
     pad_axis: int | None = None
     wire_shape: tuple[int, ...] | None = None
     """What clients get, where that is another shape."""
+    any_shape: bool = False
+    """Only the run tells rank and sizes: the file leaves them out, or the values of inputs decide."""
     labels: tuple[str, ...] = ()
     """Names of the classes that its elements stand for."""
 

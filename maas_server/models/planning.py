@@ -109,6 +109,7 @@ class Declared:
 
 def _narrowed(facts: OutputFacts, shape: Shape) -> OutputFacts:
     """Return the facts with fixed sizes where the configuration declares them."""
+    facts = replace(facts, any_shape=False)
     if facts.shape == shape:
         return facts
     sources = facts.sources if len(facts.sources) == len(shape) else (None,) * len(shape)
@@ -150,6 +151,7 @@ def _output_plans(
             batch_axis=facts.batch_axis if counts_rows else None,
             pad_group=facts.pad_group if groups else None,
             pad_axis=facts.pad_axis if groups else None,
+            any_shape=facts.any_shape and facts.pad_axis is None,
         )
         for info, facts in zip(signature.outputs, found.outputs, strict=True)
     )

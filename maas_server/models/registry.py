@@ -61,6 +61,8 @@ class Registry:
         self._initially_settled = False
         self._stopping = False
         self._polling: asyncio.Task[None] | None = None
+        self._overriding = asyncio.Lock()
+        self._override: asyncio.Task[ModelView] | None = None
         self._changes = Changes()
         self._keeper = Keeper(host, self._changes, defaults or Defaults(), find_runner)
         self._catalog = Catalog(repository, host, self._keeper, self._changes.notify, follow_policy=control == "poll")
@@ -134,7 +136,7 @@ class Registry:
         """Load one version (0: what the version policy wants) and return when it is AVAILABLE.
 
         With `overrides` the model is loaded as they say, until it is loaded without or unloaded; without, as it is
-        in the repository. Overrides that do not load leave everything as it was.
+        in the repository. Overrides that do not load leave everything as it was, also when their caller is gone.
 
         Raises:
             NotFound: no such model or version in the repository, also after looking again.
@@ -147,15 +149,31 @@ class Registry:
         if overrides is None or overrides == LoadOverrides():
             await self._catalog.end_override(model)
             return await self._load(await self._catalog.find(model, version), version)
-        before = self._catalog.models[model].wishes() if model in self._catalog.models else None
-        state = await self._catalog.override(model, overrides)
+        # One at a time: each goes back to what it found, which must be something that was loaded.
+        await self._overriding.acquire()
+        self._override = asyncio.create_task(self._load_overridden(model, version, overrides))
+        self._override.add_done_callback(self._on_overridden)
+        return await asyncio.shield(self._override)
+
+    def _on_overridden(self, task: asyncio.Task[ModelView]) -> None:
+        self._overriding.release()
+        if not task.cancelled():
+            task.exception()  # Seen, also when its caller is gone.
+
+    async def _load_overridden(self, model: str, version: int, overrides: LoadOverrides) -> ModelView:
+        state, before = await self._catalog.override(model, overrides)
+        override = state.override
         try:
+            if version and version not in state.source.versions and not state.source.error:
+                raise no_version(model, version)
             return await self._load(state, version)
         except MaasError:
-            if before is None:
-                state.dismiss(0)
-            state.restore(before or Wishes(None, {}, set()), self._catalog.on_disk.get(model))
-            self._keeper.reconcile(state)
+            # Somebody may have unloaded the model meanwhile, or loaded it as it is in the repository.
+            if state.override is override and self._catalog.models.get(model) is state:
+                if before is None:
+                    state.dismiss(0)
+                state.restore(before or Wishes(None, {}, set()), self._catalog.on_disk.get(model))
+                self._keeper.reconcile(state)
             raise
 
     async def _load(self, state: ModelState, version: int) -> ModelView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from maas_server._stubs.inference import grpc_service_pb2 as pb
-from maas_server.errors import MaasError
+from maas_server.errors import MaasError, NotFound
 from maas_server.models.registry import ModelView, Registry
 from maas_server.protocols import open_inference
 from maas_server.protocols.not_found import triton_error
@@ -32,8 +32,11 @@ def model_methods(registry: Registry, health: Health, *, shared_memory: bool) ->
         return open_inference.server_metadata(shared_memory=shared_memory)
 
     async def model_ready(request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        try:
+            views = registry.status(request.name) if request.name else ()
         # Who waits for a model asks before it is there: that is an answer, not a failure.
-        views = [view for view in registry.status() if view.name == request.name]
+        except NotFound:
+            views = ()
         return pb.ModelReadyResponse(ready=open_inference.is_ready(views, request.version))
 
     async def model_metadata(request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:

@@ -125,15 +125,16 @@ class InferStream:
 
     def _submit(self, raw: bytes) -> None:
         call = _Call()
-        self._calls.append(call)
         try:
             call.answer, call.ticket = self._front.submit(
                 Protocol.MODEL_STREAM_INFER, raw, self._context.time_remaining()
             )
         except CoreError as error:
             call.fail(error, raw)
+            self._calls.append(call)
             self._on_message(call)
             return
+        self._calls.append(call)
         self._pending_bytes += len(raw)
 
         def on_done(answer: asyncio.Future[bytes]) -> None:

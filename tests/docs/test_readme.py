@@ -134,6 +134,14 @@ def test_the_readme_names_commands_of_the_makefile_only(root: Path) -> None:
     assert named <= targets
 
 
+def test_the_readme_counts_as_the_page_on_conformance_does(root: Path) -> None:
+    counts = re.search(r"of (\d+), the (\d+) that", (root / "README.md").read_text())
+    page = (root / "docs/conformance.md").read_text()
+    assert counts is not None
+    assert f"carries {counts[1]} backend tests" in page
+    assert f"ONNX Runtime itself passes, {counts[2]}, is served" in page
+
+
 def test_a_page_is_read_as_its_reader_reads_it(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(

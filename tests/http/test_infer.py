@@ -134,6 +134,32 @@ async def test_a_bfloat16_output_in_json_is_refused(client: httpx.AsyncClient) -
     assert "binary" in response.json()["error"]
 
 
+async def test_a_body_can_be_the_only_input_itself(client: httpx.AsyncClient) -> None:
+    array = np.array([1, 2, 3, 4], np.float32)
+    response = await client.post(SCALED, content=array.tobytes(), headers={LENGTH: "0"})
+    assert np.frombuffer(binary_outputs(response)["y"], np.float32).tolist() == [3, 6, 9, 12]
+    strings = await client.post("/v2/models/strings/infer", content="ä".encode(), headers={LENGTH: "0"})
+    assert binary_outputs(strings)["y"] == b"\2\0\0\0" + "ä".encode()
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "status", "told"),
+    [
+        ("scaled", b"0" * 15, 400, "no whole number of FP32 elements"),
+        ("scaled", b"0" * 12, 400, "16 bytes"),
+        ("two_ways", b"0" * 16, 400, "one input; this one has 2"),
+        ("nobody", b"0" * 16, 404, "unknown model: 'nobody'"),
+        ("scaled/versions/7", b"0" * 16, 404, "version 7"),
+    ],
+)
+async def test_wrong_bodies_without_json(
+    client: httpx.AsyncClient, model: str, body: bytes, status: int, told: str
+) -> None:
+    response = await client.post(f"/v2/models/{model}/infer", content=body, headers={LENGTH: "0"})
+    assert response.status_code == status
+    assert told in response.json()["error"]
+
+
 @pytest.mark.parametrize(
     ("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)]
 )

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from maas_server._stubs.maas.v1 import model_pb2
 from maas_server.http import body, connection
 from maas_server.http.body import BodyLimits
 from tests.http.conftest import MAX_BODY, client_of, settings_for, write_repository
 from tests.http.test_bad_input import BODY, connected, post, read_answer
+from tests.integration import graphs
+from tests.models import onnx_models
 from tests.server.in_process import InProcessServer
 
 
@@ -58,6 +64,54 @@ async def test_who_goes_away_meanwhile_harms_nobody(repository: Path) -> None:
             writer.close()
         async with client_of(server) as client:
             assert (await client.get("/v2/health/ready")).status_code == 200
+        app = server.server._http._app
+        assert app is not None
+        limits = app._limits
+        await until(lambda: holds(limits._held == 0), "the bytes of all bodies are let go")
+
+
+async def test_who_goes_away_while_the_model_runs_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "slow" / "1").mkdir(parents=True)
+    onnx_models.save(graphs.slow(512), tmp_path / "slow" / "1" / "model.onnx")
+    (tmp_path / "slow" / "maas.yaml").write_text("batching: {max_batch_size: 1}\n")
+    row = {"name": "x", "datatype": "FP32", "shape": [1, 512], "data": [1] * 512}
+    body = json.dumps({"inputs": [row]}).encode()
+    raw = post(body, f"Content-Length: {len(body)}").replace(b"/scaled/", b"/slow/")
+    async with InProcessServer(settings_for(tmp_path)) as server, client_of(server) as client:
+        connections = [await asyncio.open_connection("127.0.0.1", server.server.http_port) for _ in range(20)]
+        for _, writer in connections:
+            writer.write(raw)
+
+        async def all_accepted() -> bool:
+            return (await counters(client))["accepted"] == 20
+
+        async def none_pending() -> bool:
+            return (await counters(client))["pending"] == 0
+
+        await until(all_accepted, "all requests are accepted")
+        for _, writer in connections:
+            writer.close()
+        await until(none_pending, "none is waited for")
+        assert (await counters(client))["cancelled"] > 0
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Poll until `condition`; fail with `what` after 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not await condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        await asyncio.sleep(0.01)
+
+
+async def holds(value: bool) -> bool:
+    return value
+
+
+async def counters(client: httpx.AsyncClient) -> dict[str, int]:
+    query = '{ model(name: "slow") { versions { counters { accepted cancelled pending } } } }'
+    answer = (await client.post("/graphql", json={"query": query})).json()
+    found: dict[str, int] = answer["data"]["model"]["versions"][0]["counters"]
+    return found
 
 
 def test_all_bodies_together_are_bounded() -> None:
@@ -91,3 +145,31 @@ async def test_connections_end_with_their_answer_while_the_server_drains(reposit
             assert (await client.get("/v2")).headers["connection"] == "close"
         async with httpx.AsyncClient() as other:
             assert (await other.get(f"http://127.0.0.1:{server.server.http_port}/v2")).status_code == 200
+
+
+async def test_a_fault_of_ours_is_logged_and_not_told(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    async with InProcessServer(settings_for(repository)) as server, client_of(server) as client:
+        monkeypatch.setattr("maas_server.http.models.Models.status", broken)
+        with capture_logs() as logs:
+            response = await client.get("/v2/models")
+        assert (response.status_code, response.json()["code"]) == (500, "INTERNAL")
+        assert "secret" not in response.text
+        assert [each["event"] for each in logs] == ["handler_failed"]
+
+
+async def test_a_version_that_left_just_now_is_not_asked(repository: Path) -> None:
+    predict = "/v1/models/scaled:predict"
+    body = {"instances": [[1, 1, 1, 1]]}
+    async with InProcessServer(settings_for(repository)) as server, client_of(server) as client:
+        assert (await client.post(predict, json=body)).json() == {"predictions": [[3] * 4]}
+        unload = model_pb2.UnloadModelRequest(model="scaled", version=2)
+        await server.call("/maas.v1.ModelService/UnloadModel", unload.SerializeToString())
+        assert (await client.post(predict, json=body)).json() == {"predictions": [[2] * 4]}
+        everything = model_pb2.UnloadModelRequest(model="scaled")
+        await server.call("/maas.v1.ModelService/UnloadModel", everything.SerializeToString())
+        gone = await client.post(predict, json=body)
+        assert gone.status_code == 404
+        assert gone.json()["error"].startswith("Servable not found for request: Latest(scaled)")

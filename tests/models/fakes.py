@@ -15,7 +15,7 @@ from maas_server.models.runner import Array, RunBatch, Runner, RunnerOptions, Si
 
 
 class FakeRunner:
-    """Reads one word from the model file: "bad" does not load, "held" loads once `release` is set, all else loads."""
+    """Reads a word from the model file: "bad" does not load, "held" goes on once `release` is set, all else loads."""
 
     release = threading.Event()
 
@@ -29,6 +29,8 @@ class FakeRunner:
             raise LoadError(f"it is {self.content}")
         if self.content.startswith("held"):
             assert self.release.wait(10)
+            if self.content.endswith("bad"):
+                raise LoadError(f"it is {self.content}")
 
     def signature(self) -> Signature:
         return Signature((TensorInfo("x", "FP32", (-1, 1)),), (TensorInfo("y", "FP32", (-1, 1)),))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maas_server.models.memory import available_bytes
+from maas_server.models.memory import PeakMemory, available_bytes
 
 MIB = 1 << 20
 
@@ -23,6 +23,24 @@ def write(folder: Path, **files: str) -> Path:
     for name, text in files.items():
         (folder / name.replace("__", ".")).write_text(text)
     return folder
+
+
+def test_a_peak_that_cannot_start_again_is_not_believed(tmp_path: Path) -> None:
+    proc = write(tmp_path / "proc", status="VmHWM:   9000 kB\nVmRSS:   1000 kB\n")
+    (proc / "clear_refs").mkdir()
+    memory = PeakMemory(proc)
+    memory.reset()
+    assert memory.growth() == 0
+    write(proc, status="VmHWM:   9000 kB\nVmRSS:   3000 kB\n")
+    assert memory.growth() == 2000 * 1024
+
+
+def test_a_peak_that_starts_again_is(tmp_path: Path) -> None:
+    proc = write(tmp_path / "proc", status="VmHWM:   9000 kB\nVmRSS:   1000 kB\n")
+    memory = PeakMemory(proc)
+    memory.reset()
+    write(proc, status="VmHWM:   4000 kB\nVmRSS:   1000 kB\n")
+    assert memory.growth() == 3000 * 1024
 
 
 def test_without_a_control_group_it_is_what_the_system_has(meminfo: Path, tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maas_server._stubs.tensorflow_serving import model_server_config_pb2
 from maas_server.errors import ConfigError, InvalidRequest, LoadError, NotAvailable, NotFound
 from maas_server.models.registry import LoadOverrides
-from tests.models.stage import AVAILABLE, END, Stage
+from tests.models.fakes import FakeRunner
+from tests.models.stage import AVAILABLE, END, LOADING, Stage
 
 explicit = pytest.mark.parametrize("control", ["explicit"])
 
@@ -39,6 +43,21 @@ def _own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def private_folders() -> set[Path]:
     return set(Path(tempfile.gettempdir()).iterdir())
+
+
+async def only_left(expected: set[Path]) -> None:
+    deadline = time.monotonic() + 10
+    while private_folders() != expected and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    assert private_folders() == expected
+
+
+async def begin_held(stage: Stage, model: str = "m", content: bytes = b"held bad") -> asyncio.Task[Any]:
+    """Begin a load that does not end before `FakeRunner.release` is set."""
+    FakeRunner.release.clear()
+    load = asyncio.create_task(stage.registry.load(model, overrides=brought({"5/model.onnx": content})))
+    await stage.until(lambda: stage.states(model).get(5) == LOADING)
+    return load
 
 
 @pytest.mark.parametrize("control", ["poll", "explicit"])
@@ -78,7 +97,7 @@ async def test_files_replace_the_folders_until_the_next_load(stage: Stage) -> No
     await stage.registry.load("m")
     await stage.until(lambda: stage.states()[7] == END)
     assert content(stage, 2) == "from disk"
-    assert private_folders() == before
+    await only_left(before)
 
 
 @explicit
@@ -94,7 +113,7 @@ async def test_a_model_can_come_from_a_call_alone(stage: Stage) -> None:
     await stage.registry.unload("team/new:model")
     await stage.registry.scan()
     assert stage.registry.status() == ()
-    assert private_folders() == before
+    await only_left(before)
 
 
 @explicit
@@ -113,7 +132,7 @@ async def test_what_does_not_load_leaves_everything_as_it_was(stage: Stage) -> N
         await stage.registry.load("n", overrides=brought({"1/model.onnx": b"bad"}))
     await stage.registry.scan()
     assert [view.name for view in stage.registry.status()] == ["m"]
-    assert private_folders() == before
+    await only_left(before)
 
 
 @explicit
@@ -125,6 +144,125 @@ async def test_one_override_follows_another(stage: Stage) -> None:
     with pytest.raises(LoadError):
         await stage.registry.load("m", overrides=brought({"1/model.onnx": b"bad"}))
     assert content(stage) == "three"
+
+
+@explicit
+async def test_one_that_fails_does_not_take_back_the_one_that_waited_for_it(stage: Stage) -> None:
+    stage.write("m/1", "from disk")
+    await stage.start()
+    await stage.registry.load("m")
+    first = await begin_held(stage)
+    second = asyncio.create_task(stage.registry.load("m", overrides=brought({"5/model.onnx": b"good"})))
+    await stage.registry.scan()
+    FakeRunner.release.set()
+    with pytest.raises(LoadError, match="held bad"):
+        await first
+    await second
+    assert content(stage, 5) == "good"
+    await stage.until(lambda: stage.states()[1] == END)
+
+
+@explicit
+async def test_one_that_fails_does_not_take_back_an_unload(stage: Stage) -> None:
+    stage.write("m/1", "from disk")
+    await stage.start()
+    await stage.registry.load("m")
+    load = await begin_held(stage)
+    unload = asyncio.create_task(stage.registry.unload("m"))
+    await stage.until(lambda: stage.states()[1] == END)
+    FakeRunner.release.set()
+    with pytest.raises(LoadError):
+        await load
+    await unload
+    await stage.registry.scan()
+    assert set(stage.states().values()) == {END}
+
+
+@explicit
+async def test_one_that_fails_leaves_everything_as_it_was_also_when_its_caller_is_gone(stage: Stage) -> None:
+    before = private_folders()
+    stage.write("m/1", "from disk")
+    await stage.start()
+    await stage.registry.load("m")
+    load = await begin_held(stage)
+    load.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await load
+    await stage.registry.scan()
+    assert private_folders() != before, "the load goes on"
+    FakeRunner.release.set()
+    await only_left(before)
+    assert content(stage) == "from disk"
+    await stage.registry.load("m", overrides=LoadOverrides(config()))
+
+
+@explicit
+async def test_files_stay_while_somebody_uses_them(stage: Stage) -> None:
+    before = private_folders()
+    stage.write("m/1", "from disk")
+    await stage.start()
+    await stage.registry.load("m", overrides=brought({"7/model.onnx": b"from a call"}))
+    (deployment,) = stage.host.deployments["m", 7]
+    deployment.idle.clear()
+    await stage.registry.load("m")
+    await stage.registry.scan()
+    assert private_folders() != before
+    deployment.idle.set()
+    await only_left(before)
+
+
+@explicit
+async def test_a_configuration_may_name_another_model_file(stage: Stage) -> None:
+    stage.write("m/1", "from disk")
+    (stage.path / "m/1/other.onnx").write_text("the other")
+    await stage.start()
+    await stage.registry.load("m")
+    await stage.registry.load("m", overrides=LoadOverrides(config(default_model_filename="other.onnx")))
+    assert content(stage) == "the other"
+    with pytest.raises(LoadError, match=r"no version: expected m/<version>/third\.onnx"):
+        await stage.registry.load("m", overrides=LoadOverrides(config(default_model_filename="third.onnx")))
+    assert content(stage) == "the other"
+    with pytest.raises(NotFound, match="no version 3"):
+        await stage.registry.load("m", 3, overrides=LoadOverrides(config()))
+    assert content(stage) == "the other"
+
+
+@explicit
+async def test_a_configuration_serves_where_that_on_disk_is_wrong(stage: Stage) -> None:
+    stage.write("m/1", "from disk")
+    stage.write("m/config.pbtxt", "nonsense")
+    await stage.start()
+    with pytest.raises(LoadError, match="nonsense"):
+        await stage.registry.load("m")
+    await stage.registry.load("m", overrides=LoadOverrides(config()))
+    assert content(stage) == "from disk"
+
+
+@explicit
+async def test_files_that_a_configuration_names_are_read_anew(stage: Stage) -> None:
+    stage.write("m/1")
+    stage.write("m/labels.txt", "a\n")
+    await stage.start()
+    output = {"name": "y", "data_type": "TYPE_FP32", "dims": [1], "label_filename": "labels.txt"}
+    overrides = LoadOverrides(config(max_batch_size=4, output=[output]))
+    for labels in (("a",), ("b", "c")):
+        stage.write("m/labels.txt", "\n".join(labels))
+        plan = (await stage.registry.load("m", overrides=overrides)).versions[0].plan
+        assert plan is not None
+        assert plan.outputs[0].labels == labels
+
+
+@explicit
+async def test_a_configuration_may_call_the_model_as_its_folder_is_called(stage: Stage) -> None:
+    stage.write("m/1")
+    await stage.start()
+    message = model_server_config_pb2.ModelServerConfig()
+    message.model_config_list.config.add(name="x", base_path=str(stage.path / "m"))
+    await stage.registry.reload(message)
+    for name in ("m", "x"):
+        await stage.registry.load("x", overrides=LoadOverrides(config(name=name)))
+    with pytest.raises(ConfigError, match="got 'other'"):
+        await stage.registry.load("x", overrides=LoadOverrides(config(name="other")))
 
 
 @explicit

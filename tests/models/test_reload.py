@@ -53,6 +53,16 @@ async def test_a_configured_set_is_loaded_whatever_decides_else(configured: Stag
     await configured.until(lambda: routed(configured) == {"a": [1]})
 
 
+@pytest.mark.parametrize("control", ["explicit"])
+async def test_what_a_caller_loaded_before_the_first_set_goes_too(stage: Stage) -> None:
+    for name in ("a/1", "c/1"):
+        stage.write(name)
+    await stage.start()
+    await stage.registry.load("c")
+    await stage.registry.reload(config(entry("a", stage.path / "a")))
+    await stage.until(lambda: routed(stage) == {"a": [1]})
+
+
 async def test_the_set_replaces_the_one_before(stage: Stage) -> None:
     for name in ("a/1", "a/2", "b/1", "c/1"):
         stage.write(name)

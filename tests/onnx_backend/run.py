@@ -62,10 +62,16 @@ def serve_and_walk(asked: Iterable[Asked], repository: Path) -> Results:
         process.start()
         http_port: int = process.wait_for_event("http_listening")["http_port"]
         results = walk(asked, process.target, http_port)
+        results.peak_bytes = _peak_bytes(process.wait_for_event("listening")["pid"])
         assert process.stop() == 0, process.output[-8000:]
     finally:
         process.kill()
     return results
+
+
+def _peak_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 @contextmanager

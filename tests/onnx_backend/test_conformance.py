@@ -35,6 +35,11 @@ def test_every_case_is_answered_as_onnx_runtime_answers_it(
     assert results.passed[protocol.name] + results.no_form[protocol.name] == len(selection.asked)
 
 
+def test_a_server_of_all_models_takes_modest_memory(results: Results) -> None:
+    """Half of it is the largest of the networks; example values at load once took all that the machine had."""
+    assert results.peak_bytes < 4 << 30
+
+
 def test_what_is_left_out_is_on_the_list_and_what_is_on_the_list_is_left_out(complete: Selection) -> None:
     listed = report.read_listing(report.LEFT_OUT.read_text())
     assert listed == {reason: sorted(names) for reason, names in complete.left_out.items()}

@@ -29,6 +29,8 @@ class Results:
     no_form: Counter[str] = field(default_factory=Counter)
     """Requests whose datatypes the protocol has no form for."""
     failed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    peak_bytes: int = 0
+    """The most memory that the server had."""
 
     def note(self, protocol: Protocol, asked: Asked, failure: str) -> None:
         """Take in one answer; an empty failure means that it is right."""

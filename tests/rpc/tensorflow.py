@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from onnx import TensorProto, helper
 
+from maas_server._stubs.maas.v1 import model_pb2 as maas_model_pb2
 from maas_server._stubs.tensorflow_serving import example_pb2, model_pb2, model_service_pb2, tensor_pb2
 from maas_server._stubs.tensorflow_serving import prediction_service_pb2 as pb
 from maas_server.protocols.tensorflow import DATATYPES
@@ -62,6 +63,11 @@ class TensorFlow:
             return await unary(message, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise Refused(error) from error
+
+    async def unload(self, model: str, version: int) -> None:
+        """Take a version out of service, by our own protocol."""
+        request = maas_model_pb2.UnloadModelRequest(model=model, version=version)
+        await self.server.call("/maas.v1.ModelService/UnloadModel", request.SerializeToString())
 
 
 def spec(name: str, version: int | None = None, label: str | None = None, signature: str = "") -> model_pb2.ModelSpec:

@@ -21,12 +21,12 @@ class HandFront:
     def __init__(self) -> None:
         self.answers: list[asyncio.Future[bytes]] = []
         self.cancelled: list[int] = []
-        self.refuses = False
+        self.error: Exception | None = None
         self.at_once: bytes | None = None
 
     def submit(self, protocol: object, raw: bytes, seconds: float | None) -> tuple[asyncio.Future[bytes], int]:
-        if self.refuses:
-            raise REFUSAL
+        if self.error is not None:
+            raise self.error
         self.answers.append(asyncio.get_running_loop().create_future())
         if self.at_once is not None:
             self.answers[-1].set_result(self.at_once)
@@ -125,7 +125,7 @@ async def test_a_caller_who_reads_no_answers_is_read_no_further_until_it_does() 
 
 async def test_refusals_count_as_answers_that_are_not_read() -> None:
     front, caller = HandFront(), Caller(2 * MAX_PENDING, reads=0)
-    front.refuses = True
+    front.error = REFUSAL
     serving = start(front, caller)
     left = await until_still(lambda: caller.left)
     assert left == 2 * MAX_PENDING - MAX_PENDING
@@ -151,6 +151,22 @@ async def test_what_is_under_way_is_dropped_when_the_caller_goes() -> None:
         await serving
     assert front.cancelled == [3, 5]
     assert [each.cancelled() for each in front.answers] == [False, False, True, False, True]
+
+
+async def test_a_stream_ends_when_a_request_cannot_be_submitted_at_all() -> None:
+    front, caller = HandFront(), Caller(2)
+    front.error = MemoryError()
+    with pytest.raises(MemoryError):
+        await asyncio.wait_for(start(front, caller), 30)
+
+
+async def test_nothing_of_a_stream_is_left_behind() -> None:
+    before = asyncio.all_tasks()
+    front, caller = HandFront(), Caller(1)
+    front.at_once = b"answer"
+    await asyncio.wait_for(start(front, caller), 30)
+    await until_still(lambda: len(asyncio.all_tasks()))
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_caller_who_wants_a_status_gets_the_first_failure_in_its_turn() -> None:

@@ -95,7 +95,7 @@ async def test_metadata_that_there_is_not_is_refused(
 
 
 async def test_status_tells_the_state_of_every_version_newest_first(tensorflow: TensorFlow) -> None:
-    await tensorflow.server.server._registry.unload("scaled", 1)
+    await tensorflow.unload("scaled", 1)
     response = await tensorflow("GetModelStatus", status(spec("scaled")))
     states = [(each.version, each.state, each.status.error_code) for each in response.model_version_status]
     kind = model_service_pb2.ModelVersionStatus

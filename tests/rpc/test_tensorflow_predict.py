@@ -151,7 +151,7 @@ async def test_what_does_not_serve_is_refused_in_the_words_that_clients_know(
 
 
 async def test_a_version_that_was_unloaded_is_not_found(tensorflow: TensorFlow) -> None:
-    await tensorflow.server.server._registry.unload("scaled", 1)
+    await tensorflow.unload("scaled", 1)
     with pytest.raises(Refused, match=r"Servable not found for request: Specific\(scaled, 1\)") as refused:
         await tensorflow("Predict", predict(spec("scaled", version=1), x=ONES))
     assert refused.value.code == grpc.StatusCode.NOT_FOUND

@@ -15,8 +15,8 @@ import pytest_asyncio
 from maas_server._core import CoreError
 from maas_server._stubs.maas.v1 import predict_pb2
 from maas_server.engine import Engine
-from maas_server.front import Front, Protocol
 from maas_server.errors import InvalidRequest
+from maas_server.front import Front, Protocol
 from maas_server.models.host import Route
 from maas_server.models.plan import InputPlan, OutputPlan, VersionPlan
 from maas_server.models.runner import Array, RunBatch, RunnerOptions, Signature

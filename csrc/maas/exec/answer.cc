@@ -72,7 +72,7 @@ Status CheckOutputs(const ModelSpec& spec, std::span<const RunOutput> outputs, i
     for (int axis = 0; fits && axis < dims.rank(); ++axis) {
       fits = expected[axis] < 0 || expected[axis] == dims[axis];
     }
-    if (!fits)
+    if (!fits && !output.any_shape)
       return BadOutput(spec, output, "of shape " + ToString(dims) + ", expected " + ToString(expected));
     if (!IsComplete(outputs[i], output.datatype)) {
       return BadOutput(spec, output, "without the data of its shape " + ToString(dims));
@@ -202,10 +202,7 @@ Status Answer::PlaceShared(size_t i) {
                             part.spec->name + "', got " + std::to_string(shared.size));
   }
   const Status written = shared.memory->Write(shared.offset, std::as_bytes(std::span(part.bytes)));
-  if (!written.ok()) {
-    const Violation& v = written.violations().front();
-    return InvalidField(&at, v.field, v.description);
-  }
+  if (!written.ok()) return FieldFailure(&at, written);
   heads_[i].shared = &shared;
   heads_[i].shared_size = part.bytes.size();
   return {};

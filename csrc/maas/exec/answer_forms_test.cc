@@ -114,7 +114,7 @@ TEST_F(AnswerFormsTest, TypedValuesHoldTheRowsOfTheirRequest) {
   Ask(2, {}, true);
   const std::vector<float> floats{9, 1.5F, -2};
   const std::vector<int32_t> numbers{9, 1, -1, 9, 300, 4};
-  const std::vector<uint8_t> bools{0, 1, 0};
+  const std::vector<uint8_t> bools{0, 0x80, 0};  // A model may pass on what it was given.
   const RunOutput outputs[] = {{{3}, At(floats), {}},
                                {{2, 3}, At(numbers), {}},
                                {{3}, nullptr, {"9", "ab", ""}},

@@ -243,6 +243,19 @@ TEST(CheckOutputs, NamesTheOutputAndWhatWasExpected) {
   }
 }
 
+TEST(CheckOutputs, TakesAnyShapeWhereOnlyTheRunTellsIt) {
+  const std::vector<float> values(6);
+  ModelSpec spec = MakeSpec({}, {MakeOutput("y", DataType::kFp32, {2})});
+  spec.outputs[0].batch_axis = -1;
+  spec.outputs[0].any_shape = true;
+  for (const Dims& dims : {Dims{6}, Dims{2, 3}, Dims{1, 2, 3}, Dims{}}) {
+    const RunOutput output{dims, At(values), {}};
+    EXPECT_TRUE(CheckOutputs(spec, {&output, 1}, 1).ok()) << ToString(dims);
+  }
+  const RunOutput empty{{2, 3}, nullptr, {}};
+  EXPECT_FALSE(CheckOutputs(spec, {&empty, 1}, 1).ok()) << "the data must be there all the same";
+}
+
 TEST(CheckOutputs, CountsStrings) {
   const ModelSpec spec = MakeSpec({}, {MakeOutput("s", DataType::kBytes, {-1})});
   const RunOutput two{{2}, nullptr, {"a", "b"}};

@@ -27,6 +27,11 @@ RunShapes ShapesOfRun(const ModelSpec& spec, const BoundRequest& any, int64_t ro
     shapes.inputs.push_back(dims);
   }
   for (const OutputSpec& output : spec.outputs) {
+    if (output.any_shape) {
+      shapes.outputs.emplace_back();
+      shapes.known.push_back(false);
+      continue;
+    }
     Dims dims(output.dims);
     bool known = output.datatype != DataType::kBytes;
     for (int axis = 0; axis < dims.rank(); ++axis) {

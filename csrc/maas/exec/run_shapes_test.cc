@@ -55,6 +55,16 @@ TEST(RunShapes, RoundsPaddedAxesUpAlsoOfInputsThatTheServerFills) {
   EXPECT_TRUE(shapes.known[0]);
 }
 
+TEST(RunShapes, DoesNotKnowAnOutputOfAnyShapeWhateverItsDimsSay) {
+  OutputSpec output = MakeOutput("y", DataType::kFp32, {2, 3});
+  output.batch_axis = -1;
+  output.any_shape = true;
+  const ModelSpec spec = MakeSpec({MakeInput("a", DataType::kFp32, {-1, 3})}, {output});
+  TestRequest request;
+  request.Add("a", DataType::kFp32, {1, 3});
+  EXPECT_FALSE(ShapesFor(spec, std::move(request), 1).known[0]);
+}
+
 TEST(RunShapes, DoesNotKnowOutputsThatOnlyTheRunSizes) {
   struct Row {
     OutputSpec output;

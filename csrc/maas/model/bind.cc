@@ -81,8 +81,8 @@ int WireAxis(const InputSpec& input, int axis) {
 Status CheckNoAxis(const FieldPath* at, const std::string& tensor, const Quantization& quantization) {
   if (!quantization.has_axis) return {};
   return InvalidField(at, "axis",
-                      "expected none, as the model has another shape, for " + tensor + ", got " +
-                          std::to_string(quantization.axis));
+                      "expected none, as the model's own shape is another or not known, for " + tensor +
+                          ", got " + std::to_string(quantization.axis));
 }
 
 Status BindRows(const ModelSpec& spec, const InputSpec& input, int64_t rows, const FieldPath* at,
@@ -174,20 +174,40 @@ Status CheckStrings(std::span<const std::byte> data, int64_t count, const FieldP
                           " elements of BYTES, got " + std::to_string(data.size()));
 }
 
-Status CheckData(const TensorView& tensor, const FieldPath* at) {
-  const int64_t count = ElementCount(tensor.shape);
+Status ReadShared(TensorView* tensor, const FieldPath* at) {
+  const SharedMemoryView& shared = *tensor->shared;
+  const FieldPath parameters{at, "parameters"};
+  if (shared.size > kMaxSharedMemoryBytes) {
+    return InvalidField(&parameters, "shared_memory_byte_size",
+                        "expected at most " + std::to_string(kMaxSharedMemoryBytes) + " bytes, got " +
+                            std::to_string(shared.size));
+  }
+  tensor->owned.resize(shared.size);
+  if (const Status failure = shared.memory->Read(shared.offset, tensor->owned); !failure.ok()) {
+    return FieldFailure(&parameters, failure);
+  }
+  tensor->data = tensor->owned;
+  return {};
+}
+
+Status BindData(TensorView* tensor, const FieldPath* at) {
+  const int64_t count = ElementCount(tensor->shape);
   if (count < 0) {
     return InvalidField(
         at, "shape",
-        "expected at most " + std::to_string(kMaxElements) + " elements, got " + ToString(tensor.shape));
+        "expected at most " + std::to_string(kMaxElements) + " elements, got " + ToString(tensor->shape));
   }
-  if (tensor.datatype == DataType::kBytes) return CheckStrings(tensor.data, count, at);
-  const uint64_t expected = static_cast<uint64_t>(count) * ElementSize(tensor.datatype);
-  if (tensor.data.size() == expected) return {};
-  return InvalidField(at, "data",
-                      "expected " + std::to_string(expected) + " bytes for " +
-                          Describe(tensor.name, tensor.datatype, tensor.shape.span()) + ", got " +
-                          std::to_string(tensor.data.size()));
+  const bool strings = tensor->datatype == DataType::kBytes;
+  const uint64_t expected = static_cast<uint64_t>(count) * ElementSize(tensor->datatype);
+  const uint64_t size = tensor->shared != nullptr ? tensor->shared->size : tensor->data.size();
+  if (!strings && size != expected) {
+    return InvalidField(at, "data",
+                        "expected " + std::to_string(expected) + " bytes for " +
+                            Describe(tensor->name, tensor->datatype, tensor->shape.span()) + ", got " +
+                            std::to_string(size));
+  }
+  if (tensor->shared != nullptr) MAAS_RETURN_IF_ERROR(ReadShared(tensor, at));
+  return strings ? CheckStrings(tensor->data, count, at) : Status();
 }
 
 Status BindInput(const ModelSpec& spec, size_t position, TensorView* tensor, BoundRequest* out) {
@@ -204,7 +224,7 @@ Status BindInput(const ModelSpec& spec, size_t position, TensorView* tensor, Bou
   }
   MAAS_RETURN_IF_ERROR(CheckDatatype(input, *tensor, &path));
   MAAS_RETURN_IF_ERROR(BindShape(spec, input, tensor->shape, &path, out, &bound->dims));
-  MAAS_RETURN_IF_ERROR(CheckData(*tensor, &path));
+  MAAS_RETURN_IF_ERROR(BindData(tensor, &path));
   if (tensor->quantization != nullptr) {
     const FieldPath member{&path, "quantization"};
     MAAS_RETURN_IF_ERROR(NormalizeQuantization(&member, input.name, tensor->datatype, tensor->shape.span(),
@@ -262,8 +282,8 @@ Status BindOutputQuantization(const ModelSpec& spec, const OutputSpec& output, c
   }
   Dims shape(output.dims);
   for (int axis = 0; axis < shape.rank(); ++axis) shape[axis] = AnswerSize(spec, output, axis, request);
-  if (output.wire_dims) {
-    shape = Dims(*output.wire_dims);
+  if (output.wire_dims || output.any_shape) {
+    if (output.wire_dims) shape = Dims(*output.wire_dims);
     MAAS_RETURN_IF_ERROR(CheckNoAxis(at, "output " + Describe(output), quantize->params));
   }
   return NormalizeQuantization(at, output.name, quantize->datatype, shape.span(), true, &quantize->params);

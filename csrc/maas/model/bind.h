@@ -48,12 +48,18 @@ struct BoundRequest {
   bool solo = false;  // Never shares a batch: batching is off, or an input without batch axis is over 64 KiB.
 };
 
+// The most that an input in shared memory may take: it is copied, and a client's region can be as large as it
+// likes.
+inline constexpr uint64_t kMaxSharedMemoryBytes = uint64_t{1} << 30;
+
 // Takes the quantizations and the shared memory of outputs out of *view. On error *out is unspecified.
+// REQUIRES: tensors in shared memory have been looked up; those of inputs are read into the view here, once
+// it is known that the model has such an input.
 // Checks: the version (already resolved) is the caller's business. Here: unknown, missing and duplicate
 // inputs; datatype (a quantized tensor may stand for FP32, FP16 and BF16 inputs; an int8/uint8 input takes
 // its own values untouched and refuses `quantization`); rank; every fixed dimension; equal rows over the
 // batched inputs; rows >= 1 and <= max_request_rows; equal lengths in a pad group, at most its last bucket;
-// byte count; BYTES elements' length prefixes; scales finite and > 0, one or as many as the axis; zero points
+// byte count (of a tensor in shared memory before it is read); BYTES elements' length prefixes; scales finite and > 0, one or as many as the axis; zero points
 // in range; axis in range; unknown and duplicate outputs; quantized outputs of a floating datatype only,
 // scales as many as the axis where its size is known before the run; classification of numbers only, and not
 // with `quantize`. A tensor that clients see in another shape is checked

@@ -303,10 +303,12 @@ TEST(BindRequest, RefusesAnAxisOfTheShapeThatOnlyClientsSee) {
   Quantization along{{1, 1, 1}, {}, true, 2};
   TestRequest in;
   in.Add("x", DataType::kInt8, {1, 2, 3}).Quantized(along);
-  EXPECT_THAT(in.Bind(Reshaped()), HasSubstr("expected none, as the model has another shape"));
+  EXPECT_THAT(in.Bind(Reshaped()),
+              HasSubstr("expected none, as the model's own shape is another or not known"));
   TestRequest out;
   out.Add("x", kFp32, {1, 2, 3}).Want("y", {DataType::kInt8, {{}, {}, true, 1}});
-  EXPECT_THAT(out.Bind(Reshaped()), HasSubstr("expected none, as the model has another shape"));
+  EXPECT_THAT(out.Bind(Reshaped()),
+              HasSubstr("expected none, as the model's own shape is another or not known"));
   TestRequest whole;
   whole.Add("x", DataType::kInt8, {1, 2, 3})
       .Quantized({{0.5F}, {}, false, 0})

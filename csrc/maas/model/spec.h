@@ -52,6 +52,9 @@ struct OutputSpec {
   int pad_axis = -1;
   std::optional<std::vector<int64_t>>
       wire_dims;                    // What clients get where that is not `dims`; as InputSpec's.
+  // Rank and sizes come from the run: the file does not say them, or the values of inputs decide. `dims` and
+  // `sources` are not read then. Only without a batch axis, padding and wire_dims.
+  bool any_shape = false;
   std::vector<std::string> labels;  // What the indices of a classification mean; may be short, or empty.
 };
 

@@ -110,7 +110,7 @@ Status Engine::Decode(std::span<const std::byte> request, const Codec& codec, Pr
   for (size_t i = 0; i < view->inputs.size(); ++i) {
     if (view->inputs[i].shared == nullptr) continue;
     const FieldPath path{nullptr, "inputs", static_cast<std::ptrdiff_t>(i)};
-    MAAS_RETURN_IF_ERROR(shared_memory_.Load(&path, &view->inputs[i]));
+    MAAS_RETURN_IF_ERROR(shared_memory_.Find(&path, view->inputs[i].shared.get()));
   }
   for (size_t i = 0; i < view->outputs.size(); ++i) {
     if (view->outputs[i].shared == nullptr) continue;

@@ -109,6 +109,49 @@ TEST_F(EngineFormsTest, SharedMemoryIsCheckedBeforeARequestIsTaken) {
             "from offset 1");
 }
 
+TEST_F(EngineFormsTest, NothingIsReadThatTheModelDoesNotTake) {
+  TestMemory memory("");
+  memory.Resize(kMaxSharedMemoryBytes + 1);  // Takes no pages until somebody writes, or we read.
+  ASSERT_TRUE(engine_.shared_memory().Register("r", memory.key(), 0, kMaxSharedMemoryBytes + 1).ok());
+  const auto refused = [&](std::string_view name, int64_t rows, int64_t size) {
+    MessageBuilder input = MessageBuilder().Bytes(1, name).Bytes(2, "INT8").Packed(3, {rows});
+    Place(4, 0, size, &input);
+    return Submit(MessageBuilder().Message(5, input));
+  };
+  EXPECT_EQ(refused("x", 3, int64_t{kMaxSharedMemoryBytes}),
+            "inputs[0].data: expected 3 bytes for 'x' (INT8 [3]), got 1073741824");
+  EXPECT_THAT(refused("z", 1, 1), HasSubstr("inputs[0].name"));
+  ModelSpec spec = version_->spec;
+  spec.max_request_rows = int64_t{kMaxSharedMemoryBytes} + 1;
+  auto route = std::make_shared<Route>();
+  route->standard = MakeVersion(spec, &clock_);
+  engine_.routes().Set("m", route);
+  EXPECT_EQ(refused("x", int64_t{kMaxSharedMemoryBytes} + 1, int64_t{kMaxSharedMemoryBytes} + 1),
+            "inputs[0].parameters.shared_memory_byte_size: expected at most 1073741824 bytes, got 1073741825");
+}
+
+TEST_F(EngineFormsTest, MemoryThatIsGoneIsSaidOfTheInput) {
+  TestMemory memory("0123456789");
+  ASSERT_TRUE(engine_.shared_memory().Register("r", memory.key(), 0, 10).ok());
+  memory.Resize(4);
+  MessageBuilder input = Input(4);
+  Place(4, 2, 4, &input);
+  EXPECT_EQ(
+      Submit(MessageBuilder().Message(5, input)),
+      "inputs[0].parameters.shared_memory_region: expected region 'r' to hold 2 bytes more, got the end of "
+      "its memory");
+}
+
+TEST_F(EngineFormsTest, WhatWasReadFromSharedMemoryIsOurs) {
+  const TestMemory memory("ab");
+  ASSERT_TRUE(engine_.shared_memory().Register("r", memory.key(), 0, 2).ok());
+  MessageBuilder input = Input(2);
+  Place(4, 0, 2, &input);
+  ASSERT_EQ(Submit(MessageBuilder().Message(5, input)), "");
+  ASSERT_TRUE(engine_.shared_memory().List()[0]->Write(0, std::as_bytes(std::span("cd", 2))).ok());
+  EXPECT_EQ(AsText(entry_->bound.inputs[0].data), "ab") << "a client may overwrite its memory meanwhile";
+}
+
 TEST_F(EngineFormsTest, TypedValuesAreBoundLikeAnyOthers) {
   const MessageBuilder contents = MessageBuilder().Packed(2, {-1, 5});
   MessageBuilder request;

@@ -5,16 +5,6 @@
 #include "maas/wire/decoding.h"
 
 namespace maas {
-namespace {
-
-// The same failure, said of a parameter of the tensor that it happened to.
-Status About(const FieldPath* tensor, const Status& failure) {
-  const FieldPath parameters{tensor, "parameters"};
-  const Violation& v = failure.violations().front();
-  return InvalidField(&parameters, v.field, v.description);
-}
-
-}  // namespace
 
 Status SharedMemory::Register(const std::string& name, const std::string& key, uint64_t offset,
                               uint64_t size) {
@@ -65,30 +55,13 @@ Status SharedMemory::Find(const FieldPath* tensor, SharedMemoryView* view) const
     const auto it = regions_.find(view->region);
     if (it != regions_.end()) view->memory = it->second;
   }
+  const FieldPath parameters{tensor, "parameters"};
   if (view->memory == nullptr) {
-    const FieldPath parameters{tensor, "parameters"};
     return InvalidField(&parameters, "shared_memory_region",
                         "expected the name of a registered region, got '" + std::string(view->region) + '\'');
   }
   const Status range = view->memory->CheckRange(view->offset, view->size);
-  return range.ok() ? Status() : About(tensor, range);
-}
-
-Status SharedMemory::Load(const FieldPath* tensor, TensorView* view) const {
-  SharedMemoryView* const shared = view->shared.get();
-  MAAS_RETURN_IF_ERROR(Find(tensor, shared));
-  const FieldPath parameters{tensor, "parameters"};
-  if (shared->size > kMaxTensorBytes) {
-    return InvalidField(&parameters, "shared_memory_byte_size",
-                        "expected at most " + std::to_string(kMaxTensorBytes) + " bytes, got " +
-                            std::to_string(shared->size));
-  }
-  view->owned.resize(shared->size);
-  if (const Status failure = shared->memory->Read(shared->offset, view->owned); !failure.ok()) {
-    return About(tensor, failure);
-  }
-  view->data = view->owned;
-  return {};
+  return range.ok() ? Status() : FieldFailure(&parameters, range);
 }
 
 }  // namespace maas

@@ -3,10 +3,10 @@
 // Usage:
 //   SharedMemory memory;
 //   memory.Register("in", "/input", 0, 4096);      // opens it
-//   memory.Load(&path, &tensor);                   // reads what tensor.shared names into tensor.owned
+//   memory.Find(&path, tensor.shared.get());       // sets tensor.shared->memory; BindRequest() reads it
 //
 // Ownership: shares the regions with the requests under way, which keep theirs when it is unregistered.
-// Threads: thread-safe; no lock is held while memory is read or written.
+// Threads: thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +28,6 @@ namespace maas {
 class SharedMemory {
  public:
   static constexpr size_t kMaxRegions = 1024;
-  // The most that one tensor may take: it is copied, and a client's region can be as large as it likes.
-  static constexpr uint64_t kMaxTensorBytes = uint64_t{1} << 30;
 
   // ALREADY_EXISTS: the name is taken. RESOURCE_EXHAUSTED: kMaxRegions are registered. INVALID_ARGUMENT as
   // SharedRegion::Open().
@@ -44,8 +42,6 @@ class SharedMemory {
   // Sets view->memory. INVALID_ARGUMENT, naming a field of `parameters` of `tensor`: no such region, or it
   // does not reach so far.
   Status Find(const FieldPath* tensor, SharedMemoryView* view) const MAAS_EXCLUDES(mu_);
-  // Reads what view->shared names into view->owned, and sets view->data. REQUIRES: view->shared is set.
-  Status Load(const FieldPath* tensor, TensorView* view) const MAAS_EXCLUDES(mu_);
 
  private:
   mutable Mutex mu_;

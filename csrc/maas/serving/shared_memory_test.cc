@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -20,13 +21,8 @@ using testing::SizeIs;
 
 const FieldPath kInput{nullptr, "inputs", 1};
 
-TensorView In(std::string_view region, uint64_t offset, uint64_t size) {
-  TensorView tensor;
-  tensor.shared = std::make_unique<SharedMemoryView>();
-  tensor.shared->region = region;
-  tensor.shared->offset = offset;
-  tensor.shared->size = size;
-  return tensor;
+SharedMemoryView At(std::string_view region, uint64_t offset, uint64_t size) {
+  return {region, offset, size, nullptr};
 }
 
 std::vector<std::string> Names(const SharedMemory& shared) {
@@ -35,16 +31,15 @@ std::vector<std::string> Names(const SharedMemory& shared) {
   return names;
 }
 
-TEST(SharedMemory, ReadsWhatARequestNames) {
+TEST(SharedMemory, FindsWhatARequestNames) {
   const TestMemory memory("0123456789");
   SharedMemory shared;
   ASSERT_TRUE(shared.Register("in", memory.key(), 1, 8).ok());
-  TensorView tensor = In("in", 2, 3);
-  const Status status = shared.Load(&kInput, &tensor);
+  SharedMemoryView view = At("in", 2, 3);
+  const Status status = shared.Find(&kInput, &view);
   ASSERT_TRUE(status.ok()) << status.message();
-  EXPECT_EQ(AsText(tensor.data), "345");
-  EXPECT_EQ(tensor.data.data(), tensor.owned.data()) << "a client may overwrite its memory meanwhile";
-  ASSERT_NE(tensor.shared->memory, nullptr);
+  ASSERT_NE(view.memory, nullptr);
+  EXPECT_EQ(view.memory->name(), "in");
 }
 
 TEST(SharedMemory, ListsByNameAndTakesEachNameOnce) {
@@ -75,15 +70,13 @@ TEST(SharedMemory, WhatIsUnregisteredIsNotFoundButServesWhoHasIt) {
   SharedMemory shared;
   ASSERT_TRUE(shared.Register("a", memory.key(), 0, 4).ok());
   ASSERT_TRUE(shared.Register("b", memory.key(), 0, 4).ok());
-  SharedMemoryView before;
-  before.region = "a";
-  before.size = 4;
+  SharedMemoryView before = At("a", 0, 4);
   ASSERT_TRUE(shared.Find(&kInput, &before).ok());
   shared.Unregister("a");
   shared.Unregister("never was");
   EXPECT_THAT(Names(shared), ElementsAre("b"));
-  TensorView late = In("a", 0, 1);
-  EXPECT_EQ(shared.Load(&kInput, &late).message(),
+  SharedMemoryView late = At("a", 0, 1);
+  EXPECT_EQ(shared.Find(&kInput, &late).message(),
             "inputs[1].parameters.shared_memory_region: expected the name of a registered region, got 'a'");
   EXPECT_TRUE(before.memory->Write(0, std::as_bytes(std::span("ok", 2))).ok());
   EXPECT_EQ(memory.Content().substr(0, 3), "ok2");
@@ -96,46 +89,10 @@ TEST(SharedMemory, RefusesWhatTheRegionDoesNotReach) {
   const TestMemory memory("0123456789");
   SharedMemory shared;
   ASSERT_TRUE(shared.Register("a", memory.key(), 0, 4).ok());
-  TensorView beyond = In("a", 2, 3);
-  EXPECT_EQ(shared.Load(&kInput, &beyond).message(),
+  SharedMemoryView beyond = At("a", 2, 3);
+  EXPECT_EQ(shared.Find(&kInput, &beyond).message(),
             "inputs[1].parameters.shared_memory_byte_size: expected at most 4 bytes, the size of region 'a', "
             "got 3 from offset 2");
-  SharedMemoryView output;
-  output.region = "a";
-  output.size = 5;
-  EXPECT_FALSE(shared.Find(&kInput, &output).ok()) << "known before the run";
-}
-
-TEST(SharedMemory, TakesNoMemoryForARangeThatIsNotThere) {
-  const TestMemory memory("0123456789");
-  SharedMemory shared;
-  ASSERT_TRUE(shared.Register("a", memory.key(), 0, 4).ok());
-  TensorView tensor = In("a", 0, SharedMemory::kMaxTensorBytes);
-  EXPECT_FALSE(shared.Load(&kInput, &tensor).ok());
-  EXPECT_EQ(tensor.owned.capacity(), 0U);
-}
-
-TEST(SharedMemory, ATensorHasALimitHoweverLargeTheRegion) {
-  TestMemory memory("");
-  memory.Resize(SharedMemory::kMaxTensorBytes + 1);  // Takes no pages until somebody writes.
-  SharedMemory shared;
-  ASSERT_TRUE(shared.Register("a", memory.key(), 0, SharedMemory::kMaxTensorBytes + 1).ok());
-  TensorView tensor = In("a", 0, SharedMemory::kMaxTensorBytes + 1);
-  EXPECT_EQ(
-      shared.Load(&kInput, &tensor).message(),
-      "inputs[1].parameters.shared_memory_byte_size: expected at most 1073741824 bytes, got 1073741825");
-}
-
-TEST(SharedMemory, MemoryThatIsGoneIsSaidOfTheTensor) {
-  TestMemory memory("0123456789");
-  SharedMemory shared;
-  ASSERT_TRUE(shared.Register("a", memory.key(), 0, 10).ok());
-  memory.Resize(4);
-  TensorView tensor = In("a", 2, 4);
-  EXPECT_EQ(
-      shared.Load(&kInput, &tensor).message(),
-      "inputs[1].parameters.shared_memory_region: expected region 'a' to hold 2 bytes more, got the end of "
-      "its memory");
 }
 
 TEST(SharedMemory, HasALimitOfRegions) {
@@ -158,15 +115,16 @@ TEST(SharedMemory, HasALimitOfRegions) {
 TEST(SharedMemory, IsReadWhileItIsRegisteredAndUnregistered) {
   const TestMemory memory("0123456789");
   SharedMemory shared;
-  std::atomic<int> loaded = 0;
+  std::atomic<int> found = 0;
   std::atomic<bool> wrong = false;
   const auto churn = [&](const std::string& name) {
     for (int i = 0; i < 200; ++i) {
       (void)shared.Register(name, memory.key(), 0, 10);
-      TensorView tensor = In("a", 3, 2);
-      if (shared.Load(&kInput, &tensor).ok()) {
-        ++loaded;
-        wrong = wrong || AsText(tensor.data) != "34";
+      SharedMemoryView view = At("a", 3, 2);
+      if (shared.Find(&kInput, &view).ok()) {
+        ++found;
+        std::array<std::byte, 2> data{};
+        wrong = wrong || !view.memory->Read(view.offset, data).ok() || AsText(data) != "34";
       }
       shared.Unregister(name);
       (void)shared.List();
@@ -178,7 +136,7 @@ TEST(SharedMemory, IsReadWhileItIsRegisteredAndUnregistered) {
   other.join();
   third.join();
   EXPECT_FALSE(wrong);
-  EXPECT_GT(loaded, 0);
+  EXPECT_GT(found, 0);
 }
 
 }  // namespace

@@ -28,4 +28,10 @@ inline Status InvalidField(const FieldPath* parent, std::string_view name, std::
   return Status::Invalid(ToString(&path), std::move(description));
 }
 
+// A failure that names a field, said of that field of `parent`. REQUIRES: it has a violation.
+inline Status FieldFailure(const FieldPath* parent, const Status& failure) {
+  const Violation& violation = failure.violations().front();
+  return InvalidField(parent, violation.field, violation.description);
+}
+
 }  // namespace maas

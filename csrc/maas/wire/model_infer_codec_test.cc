@@ -14,7 +14,7 @@ TEST(ModelInferCodec, EveryDatatypeHasARawFormAndAllButTwoATypedOne) {
     for (int i = 1; i < kDataTypeCount; ++i) {
       const auto type = static_cast<DataType>(i);
       EXPECT_EQ(codec->form(type, false), ElementForm::kRaw);
-      const bool same = type == DataType::kBool || type == DataType::kFp32 || type == DataType::kFp64;
+      const bool same = type == DataType::kFp32 || type == DataType::kFp64;
       const bool none = type == DataType::kFp16 || type == DataType::kBf16;
       EXPECT_EQ(codec->form(type, true), same   ? ElementForm::kRaw
                                          : none ? ElementForm::kNone

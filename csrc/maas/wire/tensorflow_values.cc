@@ -12,8 +12,8 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
-// Calls `visit` for every varint, fixed or text of `field` in the entry's value, in order: with the reader
-// before it and whether it is one of a packed run. The entry was scanned, so nothing in it is malformed.
+// Calls `visit` for every occurrence of `field` in the entry's value, in order, with the reader behind its
+// tag, and the tag. `visit` reads it. The entry was scanned, so nothing in it is malformed.
 template <typename Visit>
 void ForEachPiece(Reader entry, uint32_t field, const Visit& visit) {
   uint32_t tag;
@@ -42,7 +42,7 @@ std::byte* Put(Element element, std::byte* out) {
 
 // Varints as elements of the core. On error *bad is a value that the datatype cannot hold.
 template <typename Element, typename Convert>
-bool ReadVarints(const TensorFlowEntry& entry, const Convert& convert, std::byte* out, int64_t* bad) {
+bool TakeVarints(const TensorFlowEntry& entry, const Convert& convert, std::byte* out, int64_t* bad) {
   bool fits = true;
   const auto take = [&](uint64_t varint) {
     Element element{};
@@ -87,7 +87,7 @@ bool ReadVarintValues(const TensorFlowEntry& entry, DataType datatype, std::byte
   };
   switch (datatype) {
     case DataType::kBool:
-      return ReadVarints<uint8_t>(
+      return TakeVarints<uint8_t>(
           entry,
           [](uint64_t varint, uint8_t* element) {
             *element = varint != 0 ? 1 : 0;
@@ -96,18 +96,18 @@ bool ReadVarintValues(const TensorFlowEntry& entry, DataType datatype, std::byte
           out, bad);
     case DataType::kUint8:
     case DataType::kInt8:
-      return ReadVarints<uint8_t>(entry, Narrow<uint8_t>, out, bad);
+      return TakeVarints<uint8_t>(entry, Narrow<uint8_t>, out, bad);
     case DataType::kUint16:
     case DataType::kInt16:
     case DataType::kFp16:
     case DataType::kBf16:
-      return ReadVarints<uint16_t>(entry, Narrow<uint16_t>, out, bad);
+      return TakeVarints<uint16_t>(entry, Narrow<uint16_t>, out, bad);
     case DataType::kUint32:
     case DataType::kInt32:
-      return ReadVarints<uint32_t>(entry, cut, out, bad);
+      return TakeVarints<uint32_t>(entry, cut, out, bad);
     default:
       assert(ElementSize(datatype) == sizeof(uint64_t));
-      return ReadVarints<uint64_t>(entry, cut, out, bad);
+      return TakeVarints<uint64_t>(entry, cut, out, bad);
   }
 }
 

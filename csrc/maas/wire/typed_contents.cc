@@ -268,8 +268,8 @@ Status Convert(Reader message, uint32_t contents_field, const FieldPath* at, Ten
 
 // Whether the elements lie in one piece that is what the core wants.
 bool LieAsWanted(const Found& found, DataType type) {
-  if (!IsTypedAsRaw(type) || found.pieces != 1 || found.packed.empty()) return false;
-  if (type != DataType::kBool) return true;
+  if (found.pieces != 1 || found.packed.empty()) return false;
+  if (type != DataType::kBool) return IsTypedAsRaw(type);
   std::byte all{};
   for (const std::byte byte : found.packed) all |= byte;
   return static_cast<uint8_t>(all) <= 1;
@@ -300,6 +300,11 @@ void AppendVarints(Bytes data, std::string* out) {
   out->resize(out->size() + size);
   Writer writer(reinterpret_cast<std::byte*>(out->data() + out->size() - size));
   for (size_t i = 0; i < count; ++i) writer.Varint(varint(i));
+}
+
+void AppendBools(Bytes data, std::string* out) {
+  out->reserve(out->size() + data.size());
+  for (const std::byte byte : data) out->push_back(byte == std::byte{0} ? '\0' : '\1');
 }
 
 void AppendTexts(Bytes data, std::string* out) {
@@ -347,6 +352,8 @@ Status DecodeTypedContents(Reader message, uint32_t field, const FieldPath* at, 
 
 void AppendTyped(DataType type, Bytes data, std::string* out) {
   switch (type) {
+    case DataType::kBool:
+      return AppendBools(data, out);
     case DataType::kInt8:
       return AppendVarints<int8_t>(data, out);
     case DataType::kInt16:

@@ -29,10 +29,9 @@ constexpr uint32_t TypedField(DataType type) {
   return kFields[static_cast<uint8_t>(type)];
 }
 
-// Whether the bytes of packed elements on the wire are those of the core.
-constexpr bool IsTypedAsRaw(DataType type) {
-  return type == DataType::kBool || type == DataType::kFp32 || type == DataType::kFp64;
-}
+// Whether the packed elements on the wire are the bytes that the core has. Those of BOOL are only if each of
+// them is 0 or 1: a byte of another number is true to a model, and part of a longer varint on the wire.
+constexpr bool IsTypedAsRaw(DataType type) { return type == DataType::kFp32 || type == DataType::kFp64; }
 
 // Sets tensor->data to what every `contents` field (number `field`) of the tensor's message together says:
 // into the message, or into tensor->owned, where a conversion was due. Leaves it empty when they hold

@@ -193,6 +193,13 @@ TEST(TypedContents, WhatIsAppendedReadsBackAsItWas) {
   round_trip(DataType::kUint64, BytesOf<uint64_t>({UINT64_MAX}), 1);
   round_trip(DataType::kBytes, std::string("\0\0\0\0\2\0\0\0hi\0\0\0\0", 14), 3);
   round_trip(DataType::kInt8, "", 0);
+  round_trip(DataType::kBool, std::string("\0\1\1", 3), 3);
+}
+
+TEST(TypedContents, AByteThatIsTrueToAModelIsAppendedAsOne) {
+  std::string typed;
+  AppendTyped(DataType::kBool, AsBytes(std::string("\x80\0\xff\2", 4)), &typed);
+  EXPECT_EQ(typed, std::string("\1\0\1\1", 4));
 }
 
 }  // namespace
