@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _MAX_QUERY_FIELDS = 32
+_AUTHORITY = re.compile("^https?://[^/]*", re.IGNORECASE)
 
 
 class Application:
@@ -62,7 +64,8 @@ class Application:
             await self._send(response, body, send, close=close)
 
     def _find(self, raw_path: str) -> tuple[Route, dict[str, str]]:
-        found = self._router.find(raw_path)
+        # A request may name the whole URI; the host in it is as little our business as the header.
+        found = self._router.find(_AUTHORITY.sub("", raw_path))
         if found is None:
             raise HttpError(404, f"there is nothing at {raw_path[:256]}")
         return found

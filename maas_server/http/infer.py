@@ -14,7 +14,7 @@ from maas_server.http import infer_raw
 from maas_server.http.failures import HttpError
 from maas_server.http.infer_request import build_request
 from maas_server.http.infer_response import build_response
-from maas_server.http.messages import Request, Response, parse_object
+from maas_server.http.messages import Request, Response, parse_object, whole_number
 from maas_server.http.models import Models
 from maas_server.models.registry import VersionView
 from maas_server.protocols.not_found import triton_error
@@ -85,7 +85,7 @@ def split_body(body: bytes, headers: Mapping[str, str]) -> tuple[memoryview, mem
     length = headers.get(HEADER_LENGTH)
     if length is None:
         return view, view[:0]
-    if not (length.isascii() and length.isdecimal()) or int(length[:20]) > len(body):
+    end = whole_number(length, len(body))
+    if end is None:
         raise InvalidRequest(f"{HEADER_LENGTH}: expected at most the body's {len(body)} bytes, got {length[:64]!r}")
-    end = int(length)
     return view[:end], view[end:]

@@ -165,6 +165,8 @@ def _shape(value: object, path: str) -> list[int]:
         raise invalid(path, "missing")
     if not isinstance(value, list):
         raise wrong(path, "an array of whole numbers", value)
+    if len(value) > tensors.MAX_RANK:
+        raise invalid(path, f"expected at most {tensors.MAX_RANK} dimensions, got {len(value)}")
     for size in value:
         if type(size) is not int or not 0 <= size <= _MAX_INT64:
             shown = size if isinstance(size, int | float) else kind(size)

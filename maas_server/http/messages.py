@@ -79,6 +79,17 @@ def parse_object(text: bytes | memoryview) -> dict[str, Any]:
     return value
 
 
+def whole_number(text: str, most: int) -> int | None:
+    """Return the number that `text` spells in decimal digits; None: it is none, or more than `most`."""
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    # Python refuses to read thousands of digits, even if they are zeros.
+    digits = text.lstrip("0") or "0"
+    if len(digits) > len(str(most)) or int(digits) > most:
+        return None
+    return int(digits)
+
+
 def kind(value: object) -> str:
     """Return what JSON calls the value, for messages."""
     if value is None:

@@ -16,7 +16,7 @@ from maas_server.front import Front, Protocol, core_error
 from maas_server.http import tensorflow_examples, tensorflow_tensors
 from maas_server.http.calls import Calls
 from maas_server.http.infer import while_present
-from maas_server.http.messages import Request, Response, invalid, json_response, parse_object, wrong
+from maas_server.http.messages import Request, Response, invalid, json_response, parse_object, whole_number, wrong
 from maas_server.http.models import Models
 from maas_server.http.routing import Handler, Operation, Route
 from maas_server.models.runner import Signature
@@ -26,6 +26,7 @@ from maas_server.protocols.not_found import tensorflow_error
 _PREDICTION = "/tensorflow.serving.PredictionService/"
 _MODEL = "/tensorflow.serving.ModelService/"
 _TAG = "TensorFlow Serving"
+_MAX_VERSION = (1 << 63) - 1
 _PATHS = ("/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{label}", "/v1/models/{model}")
 
 
@@ -160,9 +161,10 @@ def _fill_spec(spec: model_pb2.ModelSpec, request: Request) -> None:
 
 def _version(request: Request) -> int:
     text = request.params.get("version", "0")
-    if not (text.isascii() and text.isdecimal()) or int(text[:20]) >= 1 << 63:
+    version = whole_number(text, _MAX_VERSION)
+    if version is None:
         raise invalid("version", f"expected digits, got {text[:64]!r}")
-    return int(text)
+    return version
 
 
 def _signature_name(body: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from maas_server.http.messages import invalid, wrong
 from maas_server.models.runner import NUMPY_DTYPES
 
 # As many as the core takes; deeper nesting is wrong for any shape.
-_MAX_RANK = 16
+MAX_RANK = 16
 # Each text takes 128 bytes while it is parsed.
 _TEXTS_AT_ONCE = 1 << 14
 _LENGTH = struct.Struct("<I")
@@ -38,8 +38,8 @@ def flatten(data: object, path: str) -> tuple[tuple[int, ...], list[Any]]:
         lengths = set(map(_length, flat))
         if len(lengths) > 1:
             raise invalid(path, f"arrays at depth {len(shape)} differ in length")
-        if len(shape) == _MAX_RANK:
-            raise invalid(path, f"arrays are nested deeper than {_MAX_RANK}")
+        if len(shape) == MAX_RANK:
+            raise invalid(path, f"arrays are nested deeper than {MAX_RANK}")
         shape += lengths
         flat = list(chain.from_iterable(flat))
     return tuple(shape), flat

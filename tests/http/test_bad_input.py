@@ -248,5 +248,36 @@ async def test_wrong_encodings_are_refused(client: httpx.AsyncClient, encoding: 
     assert response.json()["error"]
 
 
+@pytest.mark.parametrize("length", ["0" * 5000 + str(len(BODY) + 1), "0" * 20 + "9" * 30, "9" * 5000])
+async def test_a_header_length_of_many_digits_is_refused(client: httpx.AsyncClient, length: str) -> None:
+    response = await client.post(INFER, content=BODY, headers={"Inference-Header-Content-Length": length})
+    assert response.status_code == 400
+    assert f"at most the body's {len(BODY)} bytes" in response.json()["error"]
+
+
+async def test_a_header_length_may_begin_with_zeros(client: httpx.AsyncClient) -> None:
+    headers = {"Inference-Header-Content-Length": "0" * 5000 + str(len(BODY))}
+    assert (await client.post(INFER, content=BODY, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("version", ["0" * 20 + "9" * 30, "9" * 5000, "-1", str(1 << 63)])
+async def test_a_version_of_too_many_digits_is_refused(client: httpx.AsyncClient, version: str) -> None:
+    response = await client.post(f"/v1/models/scaled/versions/{version}:predict", content=b'{"instances":[[1,2,3,4]]}')
+    assert response.status_code == 400
+    assert response.json()["violations"][0]["field"] == "version"
+
+
+async def test_a_shape_of_very_many_dimensions_is_refused_at_once(client: httpx.AsyncClient) -> None:
+    body = BODY.replace(b"[1,4]", json.dumps([(1 << 63) - 1] * 20_000).encode())
+    response = await client.post(INFER, content=body)
+    assert response.status_code == 400
+    assert response.json()["error"] == "inputs[0].shape: expected at most 16 dimensions, got 20000"
+
+
+@pytest.mark.parametrize(("uri", "status"), [("http://x:80/v2", 200), ("HTTPS://x/v2", 200), ("http://x", 404)])
+async def test_a_request_may_name_the_whole_uri(server: InProcessServer, uri: str, status: int) -> None:
+    assert (await exchange(server, f"GET {uri} HTTP/1.1\r\nHost: x\r\n\r\n".encode()))[0] == status
+
+
 async def test_after_all_that_it_still_serves(client: httpx.AsyncClient) -> None:
     assert (await client.post(INFER, content=BODY)).json()["outputs"][0]["data"] == [3, 6, 9, 12]

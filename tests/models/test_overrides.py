@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from maas_server._stubs.tensorflow_serving import model_server_config_pb2
 from maas_server.errors import ConfigError, InvalidRequest, LoadError, NotAvailable, NotFound
 from maas_server.models.registry import LoadOverrides
 from tests.models.fakes import FakeRunner
-from tests.models.stage import AVAILABLE, END, LOADING, Stage
+from tests.models.stage import AVAILABLE, END, LOADING, UNLOADING, Stage
 
 explicit = pytest.mark.parametrize("control", ["explicit"])
 
@@ -46,10 +45,11 @@ def private_folders() -> set[Path]:
 
 
 async def only_left(expected: set[Path]) -> None:
-    deadline = time.monotonic() + 10
-    while private_folders() != expected and time.monotonic() < deadline:
+    for _ in range(1000):
+        if private_folders() == expected:
+            return
         await asyncio.sleep(0.01)
-    assert private_folders() == expected
+    raise AssertionError(private_folders())
 
 
 async def begin_held(stage: Stage, model: str = "m", content: bytes = b"held bad") -> asyncio.Task[Any]:
@@ -205,7 +205,9 @@ async def test_files_stay_while_somebody_uses_them(stage: Stage) -> None:
     (deployment,) = stage.host.deployments["m", 7]
     deployment.idle.clear()
     await stage.registry.load("m")
-    await stage.registry.scan()
+    await stage.until(lambda: stage.states()[7] == UNLOADING)
+    for _ in range(20):  # Folders are removed by a thread.
+        await stage.registry.scan()
     assert private_folders() != before
     deployment.idle.set()
     await only_left(before)

@@ -200,3 +200,32 @@ def test_places_may_be_below_what_is_served(tmp_path: Path) -> None:
     served.scan()
     assert served.holds(tmp_path / "inside/deeper")
     assert not served.holds(tmp_path)
+
+
+def test_what_is_named_no_more_is_gone_at_once(tmp_path: Path) -> None:
+    later = [time.time() + 100]
+    repository = Repository(
+        write(tmp_path / "models.config", entry("a", model(tmp_path / "a", 1))), now=lambda: later[0]
+    )
+    repository.scan()
+    served = tuple(ServedModel(name, model(tmp_path / name, 1)) for name in ("a", "b"))
+    repository.serve(served)
+    assert repository.scan().models.keys() == {"a", "b"}
+    repository.serve(served[:1])
+    later[0] += 0.1  # Less than a folder that is being replaced may be away.
+    assert repository.scan().models.keys() == {"a"}
+
+
+def test_another_place_has_its_own_configuration(tmp_path: Path) -> None:
+    now = [time.time() + 100]
+    one, other = model(tmp_path / "one", 1), model(tmp_path / "other", 1)
+    (one / "maas.yaml").write_text("instances: 2")
+    repository = Repository(write(tmp_path / "models.config", entry("m", one)), now=lambda: now[0])
+    assert repository.scan().models["m"].config.instances == 2
+    now[0] = time.time()
+    (other / "maas.yaml").write_text("threads: 3")
+    repository.serve([ServedModel("m", other)])
+    changing = repository.scan().models["m"]
+    assert (changing.config.instances, changing.settling) == (1, True)
+    now[0] += 100
+    assert repository.scan().models["m"].config.threads == 3

@@ -254,6 +254,11 @@ def test_instances_versions_threads_and_options_are_taken_over() -> None:
     assert config("version_policy { latest { num_versions: 2 } }").versions.latest == 2
 
 
+@pytest.mark.parametrize(("level", "name"), [(-1, "basic"), (0, "all"), (1, "extended"), (2, "none")])
+def test_optimization_levels_are_numbered_as_tritons_backend_numbers_them(level: int, name: str) -> None:
+    assert config(f"optimization {{ graph {{ level: {level} }} }}").runner_options == {"optimization": name}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
