@@ -30,8 +30,9 @@ ISA_FLAGS = {
     "_avx512.cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mf16c"],
 }
 COMPILE_FLAGS = [
-    "-O3",
     "-g0",
+    "-ffunction-sections",  # So that the linker drops what nobody calls.
+    "-fdata-sections",
     "-Wall",
     "-Wextra",
     "-fvisibility=hidden",
@@ -39,7 +40,7 @@ COMPILE_FLAGS = [
 ]
 # Packages of proto/ whose names are not ours: their stubs keep out of protobuf's default pool, see compat_pool.py.
 COMPAT_PACKAGES = ("inference", "tensorflow_serving")
-LINK_FLAGS = ["-s", "-pthread"] if sys.platform == "linux" else ["-pthread"]
+LINK_FLAGS = ["-s", "-pthread", "-Wl,--gc-sections"] if sys.platform == "linux" else ["-pthread"]
 
 
 def core_sources() -> list[str]:
@@ -80,7 +81,9 @@ class BuildCore(build_ext):
         target = (objects_dir / source).with_suffix(".o")
         depfile, flagfile = target.with_suffix(".d"), target.with_suffix(".flags")
         target.parent.mkdir(parents=True, exist_ok=True)
-        flags = [*ext.extra_compile_args, *isa_flags(source)]
+        # The bindings translate, once per request or batch: there small code is worth more than quick code.
+        optimize = "-Os" if source.startswith("csrc/bindings/") else "-O3"
+        flags = [optimize, *ext.extra_compile_args, *isa_flags(source)]
         settings = "\n".join(
             map(str, [*self.compiler.compiler_so, *flags, ext.define_macros, ext.include_dirs, self.include_dirs])
         )
@@ -125,6 +128,9 @@ class BuildStubs(Command):
         with tempfile.TemporaryDirectory() as temporary:
             generated = Path(temporary)
             generate_stubs(generated)
+            if not self.editable_mode:
+                for path in COMPAT_PACKAGES:
+                    drop_types(generated / path)
             replace_tree(generated, package / "_stubs")
         replace_tree(ROOT / "proto", package / "protos")
 
@@ -137,7 +143,9 @@ class BuildStubs(Command):
         for path in proto_files():
             relative = path.relative_to(ROOT / "proto")
             stub = package / "_stubs" / relative.with_name(relative.stem + "_pb2.py")
-            outputs += [stub, stub.with_suffix(".pyi"), package / "protos" / relative]
+            outputs += [stub, package / "protos" / relative]
+            if relative.parts[0] not in COMPAT_PACKAGES:
+                outputs.append(stub.with_suffix(".pyi"))
             outputs += [package / "_stubs" / folder / "__init__.py" for folder in relative.parents]
         return sorted({str(path) for path in outputs})
 
@@ -178,6 +186,12 @@ def generate_stubs(out: Path) -> None:
             path.write_text(into_compat_pool(path.read_text()))
     for folder in [out, *(path for path in out.rglob("*") if path.is_dir())]:
         (folder / "__init__.py").touch()
+
+
+def drop_types(package: Path) -> None:
+    """Removes the type stubs: only this package's own code uses these messages, and they are as large as the code."""
+    for path in package.rglob("*.pyi"):
+        path.unlink()
 
 
 def into_compat_pool(stub: str) -> str:

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+
+from prometheus_client import ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 
 from maas_server import __version__, _core
-from maas_server.http import exposition
-from maas_server.http.exposition import Family
 from maas_server.http.messages import Request, Response
 from maas_server.http.models import Models
-from maas_server.http.process_metrics import process_families
 from maas_server.http.routing import Operation, Route
 from maas_server.models.host import Counters
 from maas_server.models.registry import ModelView, State, VersionView
 
 _OUTCOMES = ("succeeded", "failed", "cancelled", "expired", "rejected")
 _ROWS_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-# Name, text, and the field of Counters in nanoseconds.
+_LABELS = ("model", "version")
+# Name, text, and the field of Counters, which for times is in nanoseconds.
 _TIMES = (
-    ("maas_queue_seconds_total", "Time that requests which succeeded waited in the queue.", "queue_ns"),
-    ("maas_pack_seconds_total", "Time from closing batches to the beginning of their runs.", "pack_ns"),
-    ("maas_run_seconds_total", "Time in runs.", "run_ns"),
-    ("maas_answer_seconds_total", "Time from the end of runs until their answers were encoded.", "answer_ns"),
+    ("maas_queue_seconds", "Time that requests which succeeded waited in the queue.", "queue_ns"),
+    ("maas_pack_seconds", "Time from closing batches to the beginning of their runs.", "pack_ns"),
+    ("maas_run_seconds", "Time in runs.", "run_ns"),
+    ("maas_answer_seconds", "Time from the end of runs until their answers were encoded.", "answer_ns"),
+)
+_COUNTS = (("maas_rows", "Rows of the runs.", "rows"), ("maas_batches", "Runs.", "batches"))
+_LEVELS = (
+    ("maas_queued_rows", "Rows that wait now.", "queued_rows"),
+    ("maas_pending_requests", "Requests accepted, not answered.", "pending"),
 )
 
 
@@ -40,54 +48,64 @@ class Metrics:
 
     def routes(self) -> list[Route]:
         """Return the route."""
-        operation = Operation(self._metrics, "Metrics for Prometheus", content_type=exposition.TEXT)
+        operation = Operation(self._metrics, "Metrics for Prometheus", content_type=CONTENT_TYPE_PLAIN_0_0_4)
         return [Route("/metrics", {"GET": operation}, "Metrics")]
 
     async def _metrics(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
         families = [
             *_server_families(self._ready()),
-            *_http_families(self.responses),
+            _http_responses(self.responses),
             *model_families(await self._models.status()),
-            *process_families(),
+            *ProcessCollector(registry=None).collect(),
         ]
-        open_metrics = "application/openmetrics-text" in request.headers.get("accept", "")
-        content_type = exposition.OPEN_METRICS if open_metrics else exposition.TEXT
-        return Response(exposition.write(families, open_metrics=open_metrics), content_type=content_type)
+        return Response(encode(_Collected(families)), content_type=content_type)
 
 
-def _server_families(ready: bool) -> list[Family]:
-    build = Family("maas_build_info", "gauge", "1; the labels say what runs.")
-    build.add(1, version=__version__, python=platform.python_version(), simd=_core.simd())
-    state = Family("maas_ready", "gauge", "1: requests are taken.")
-    state.add(int(ready))
-    return [build, state]
+class _Collected:
+    """Families that are there already, as the encoders take them."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._families)
 
 
-def _http_families(responses: Mapping[tuple[str, str, int], int]) -> list[Family]:
-    family = Family("maas_http_responses_total", "counter", "HTTP responses, by method, route and status.")
+def _server_families(ready: bool) -> Iterator[Metric]:
+    build = GaugeMetricFamily("maas_build_info", "1; the labels say what runs.", labels=["version", "python", "simd"])
+    build.add_metric([__version__, platform.python_version(), _core.simd()], 1)
+    yield build
+    yield GaugeMetricFamily("maas_ready", "1: requests are taken.", value=int(ready))
+
+
+def _http_responses(responses: Mapping[tuple[str, str, int], int]) -> Metric:
+    text = "HTTP responses, by method, route and status."
+    family = CounterMetricFamily("maas_http_responses", text, labels=["method", "route", "status"])
     for (method, route, status), count in sorted(responses.items()):
-        family.add(count, method=method, route=route, status=str(status))
-    return [family]
+        family.add_metric([method, route, str(status)], count)
+    return family
 
 
-def model_families(views: Sequence[ModelView]) -> list[Family]:
-    """Return what is known of models and versions."""
-    versions = [(view.name, version) for view in views for version in view.versions]
-    default = Family("maas_model_default_version", "gauge", "The version that answers by default; 0: none.")
+def model_families(views: Sequence[ModelView]) -> Iterator[Metric]:
+    """Yield what is known of models and versions."""
+    default = GaugeMetricFamily(
+        "maas_model_default_version", "The version that answers by default; 0: none.", labels=["model"]
+    )
     for view in views:
-        default.add(view.default_version, model=view.name)
-    return [
-        default,
-        _states(versions),
-        _requests(versions),
-        *(_sums(versions, name, text, _seconds(field)) for name, text, field in _TIMES),
-        _sums(versions, "maas_rows_total", "Rows of the runs.", lambda c: c.rows),
-        _sums(versions, "maas_batches_total", "Runs.", lambda c: c.batches),
-        _sums(versions, "maas_queued_rows", "Rows that wait now.", lambda c: c.queued_rows, kind="gauge"),
-        _sums(versions, "maas_pending_requests", "Requests accepted, not answered.", lambda c: c.pending, kind="gauge"),
-        _latencies(versions),
-        _batch_sizes(versions),
-    ]
+        default.add_metric([view.name], view.default_version)
+    yield default
+    versions = [(view.name, version) for view in views for version in view.versions]
+    yield _states(versions)
+    yield _requests(versions)
+    for name, text, field in _TIMES:
+        yield _each(CounterMetricFamily(name, text, labels=_LABELS), versions, _seconds(field))
+    for name, text, field in _COUNTS:
+        yield _each(CounterMetricFamily(name, text, labels=_LABELS), versions, attrgetter(field))
+    for name, text, field in _LEVELS:
+        yield _each(GaugeMetricFamily(name, text, labels=_LABELS), versions, attrgetter(field))
+    yield _latencies(versions)
+    yield _batch_sizes(versions)
 
 
 Versions = Iterable[tuple[str, VersionView]]
@@ -97,49 +115,50 @@ def _seconds(field: str) -> Callable[[Counters], float]:
     return lambda counters: getattr(counters, field) / 1e9
 
 
-def _labels(model: str, view: VersionView) -> dict[str, str]:
-    return {"model": model, "version": str(view.version)}
+def _each(
+    family: CounterMetricFamily | GaugeMetricFamily, versions: Versions, value: Callable[[Counters], float]
+) -> Metric:
+    for model, view in versions:
+        family.add_metric([model, str(view.version)], value(view.counters))
+    return family
 
 
-def _states(versions: Versions) -> Family:
-    family = Family("maas_model_state", "gauge", "1 for the state that a version is in, 0 for the others.")
+def _states(versions: Versions) -> Metric:
+    text = "1 for the state that a version is in, 0 for the others."
+    family = GaugeMetricFamily("maas_model_state", text, labels=[*_LABELS, "state"])
     for model, view in versions:
         for state in State:
-            family.add(int(view.state == state), **_labels(model, view), state=state.name)
+            family.add_metric([model, str(view.version), state.name], int(view.state == state))
     return family
 
 
-def _requests(versions: Versions) -> Family:
-    family = Family("maas_requests_total", "counter", "Requests that are over, by how they ended.")
+def _requests(versions: Versions) -> Metric:
+    text = "Requests that are over, by how they ended."
+    family = CounterMetricFamily("maas_requests", text, labels=[*_LABELS, "outcome"])
     for model, view in versions:
         for outcome in _OUTCOMES:
-            family.add(getattr(view.counters, outcome), **_labels(model, view), outcome=outcome)
+            family.add_metric([model, str(view.version), outcome], getattr(view.counters, outcome))
     return family
 
 
-def _sums(
-    versions: Versions, name: str, text: str, value: Callable[[Counters], float], *, kind: exposition.Kind = "counter"
-) -> Family:
-    family = Family(name, kind, text)
+def _latencies(versions: Versions) -> Metric:
+    text = "Time from acceptance to the answer, of what succeeded."
+    family = HistogramMetricFamily("maas_request_seconds", text, labels=_LABELS)
+    bounds = [*map(repr, _core.LATENCY_BOUNDS_SECONDS), "+Inf"]
     for model, view in versions:
-        family.add(value(view.counters), **_labels(model, view))
+        counts = view.counters.latency or (0,) * len(bounds)
+        buckets = list(zip(bounds, counts, strict=True))
+        family.add_metric([model, str(view.version)], buckets, view.counters.succeeded_ns / 1e9)
     return family
 
 
-def _latencies(versions: Versions) -> Family:
-    family = Family("maas_request_seconds", "histogram", "Time from acceptance to the answer, of what succeeded.")
-    for model, view in versions:
-        counts = view.counters.latency or (0,) * (len(_core.LATENCY_BOUNDS_SECONDS) + 1)
-        buckets = list(zip(_core.LATENCY_BOUNDS_SECONDS, counts, strict=False))
-        family.add_histogram(buckets, counts[-1], view.counters.succeeded_ns / 1e9, **_labels(model, view))
-    return family
-
-
-def _batch_sizes(versions: Versions) -> Family:
-    family = Family("maas_batch_rows", "histogram", "Rows of a run.")
+def _batch_sizes(versions: Versions) -> Metric:
+    family = HistogramMetricFamily("maas_batch_rows", "Rows of a run.", labels=_LABELS)
     for model, view in versions:
         sizes = view.counters.batch_sizes
-        buckets = [(float(bound), sum(each.batches for each in sizes if each.rows <= bound)) for bound in _ROWS_BOUNDS]
-        count = sum(each.batches for each in sizes)
-        family.add_histogram(buckets, count, view.counters.rows, **_labels(model, view))
+        buckets = [
+            (str(float(bound)), sum(each.batches for each in sizes if each.rows <= bound)) for bound in _ROWS_BOUNDS
+        ]
+        buckets.append(("+Inf", sum(each.batches for each in sizes)))
+        family.add_metric([model, str(view.version)], buckets, view.counters.rows)
     return family

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from maas_server.errors import ConfigError, Violation, error_text
 from maas_server.models.config import ModelConfig, known_keys
+from maas_server.models.plain_files import read_plain
 
 MAX_CONFIG_BYTES = 256 << 10
 
@@ -64,8 +65,7 @@ def read_document(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, or is no YAML mapping.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
+        data = read_plain(path, MAX_CONFIG_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     return parse_document(data, str(path))

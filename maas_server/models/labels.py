@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from maas_server.errors import LoadError
+from maas_server.models.plain_files import read_plain
 
 MAX_LABEL_BYTES = 4 << 20
 
@@ -21,8 +22,7 @@ def read_labels(folder: Path, files: Mapping[str, str]) -> dict[str, tuple[str, 
 
 def _read(path: Path, where: str) -> tuple[str, ...]:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_LABEL_BYTES + 1)
+        data = read_plain(path, MAX_LABEL_BYTES)
     except OSError as error:
         raise LoadError(f"{where}: {error.strerror or error}") from error
     if len(data) > MAX_LABEL_BYTES:

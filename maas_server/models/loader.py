@@ -23,6 +23,7 @@ from maas_server.models.measure import MAX_INFERRED_BATCH, choose_batch_size, me
 from maas_server.models.memory import PeakMemory
 from maas_server.models.onnx_runner import OnnxRunner
 from maas_server.models.padding import resolve_padding
+from maas_server.models.plain_files import open_plain
 from maas_server.models.plan import CurvePoint, VersionPlan
 from maas_server.models.planning import Declared, refined, with_optional
 from maas_server.models.prober import RunFailed
@@ -172,7 +173,7 @@ def digest_files(files: Sequence[tuple[str, Path]]) -> str:
     digests = []
     for name, path in files:
         try:
-            with path.open("rb") as file:
+            with open_plain(path) as file:
                 digests.append((hashlib.file_digest(file, "sha256").hexdigest(), name))
         except OSError as error:
             raise LoadError(f"{name}: {error.strerror or error}") from error

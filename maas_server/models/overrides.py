@@ -74,9 +74,10 @@ class Override:
         if disk is None:
             return None
         versions, error = self._versions_of(disk)
+        config = self.config.config
         return replace(
             disk,
-            config=self.config.config,
+            config=config if disk.named is None else disk.named.overlay(config),
             versions=versions,
             error=error,
             triton=self.config.triton,

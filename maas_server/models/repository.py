@@ -274,10 +274,7 @@ def _source(
     pending: dict[int, str],
     error: str,
 ) -> ModelSource:
-    ours = config.config
-    if served is not None:
-        said = {"versions": served.versions, "labels": served.labels}
-        ours = ours.model_copy(update={key: value for key, value in said.items() if value is not None})
+    ours = config.config if served is None else served.overlay(config.config)
     side_files = [(each, folder / each) for each in config.side_files()]
     return ModelSource(
         name,

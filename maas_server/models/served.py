@@ -9,8 +9,9 @@ from pathlib import Path
 
 from maas_server._stubs.tensorflow_serving import model_server_config_pb2
 from maas_server.errors import ConfigError, Violation
-from maas_server.models.config import LABEL_PATTERN, VersionPolicy
+from maas_server.models.config import LABEL_PATTERN, ModelConfig, VersionPolicy
 from maas_server.models.findings import Findings, NotHonoured
+from maas_server.models.plain_files import read_plain
 from maas_server.models.triton_config import parse_text
 
 SERVED_SUFFIX = ".config"
@@ -34,6 +35,11 @@ class ServedModel:
     """None: what the model's folder says."""
     not_honoured: tuple[NotHonoured, ...] = field(default=())
 
+    def overlay(self, config: ModelConfig) -> ModelConfig:
+        """Return what the model's own configuration says, but for what is said here."""
+        said = {"versions": self.versions, "labels": self.labels}
+        return config.model_copy(update={key: value for key, value in said.items() if value is not None})
+
 
 def is_model_name(name: str) -> bool:
     """Whether a model that is named in a configuration or a call may be called so; folders' names are narrower."""
@@ -47,8 +53,7 @@ def read_served(path: Path) -> tuple[ServedModel, ...]:
         ConfigError: it cannot be read, or says something wrong.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_SERVED_BYTES + 1)
+        data = read_plain(path, MAX_SERVED_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     message = model_server_config_pb2.ModelServerConfig()

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from maas_server._stubs.inference import model_config_pb2
 from maas_server.errors import ConfigError, error_text
+from maas_server.models.plain_files import read_plain
 
 TRITON_CONFIG_NAME = "config.pbtxt"
 MAX_TRITON_CONFIG_BYTES = 1 << 20
@@ -21,8 +22,7 @@ def read_triton_config(path: Path) -> model_config_pb2.ModelConfig:
         ConfigError: it cannot be read, or is no configuration; the message names line and column.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_TRITON_CONFIG_BYTES + 1)
+        data = read_plain(path, MAX_TRITON_CONFIG_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     return parse_triton_config(data, str(path))

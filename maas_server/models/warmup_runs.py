@@ -10,6 +10,7 @@ import numpy as np
 
 from maas_server.errors import LoadError
 from maas_server.models.declared import DeclaredTensor, to_model_shape
+from maas_server.models.plain_files import read_plain
 from maas_server.models.prober import RunFailed, run
 from maas_server.models.runner import NUMPY_DTYPES, Array, Runner, Signature
 from maas_server.models.triton_model import WarmupSample, WarmupTensor
@@ -109,7 +110,7 @@ def _from_file(tensor: WarmupTensor, path: Path, where: str) -> Array:
             if size != count * dtype.itemsize:
                 raise LoadError(f"{where}: expected {count * dtype.itemsize} bytes, got {size}")
             return np.fromfile(path, dtype, count).reshape(tensor.shape)
-        data = path.read_bytes() if size <= _MAX_STRING_BYTES else b""
+        data = read_plain(path, _MAX_STRING_BYTES) if size <= _MAX_STRING_BYTES else b""
     except OSError as error:
         raise LoadError(f"{where}: {error.strerror or error}") from error
     if size > _MAX_STRING_BYTES:

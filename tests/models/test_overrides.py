@@ -254,6 +254,23 @@ async def test_files_that_a_configuration_names_are_read_anew(stage: Stage) -> N
         assert plan.outputs[0].labels == labels
 
 
+@pytest.mark.parametrize("control", ["poll", "explicit"])
+async def test_a_set_of_models_goes_on_to_decide_about_versions_and_labels(stage: Stage) -> None:
+    for version in (1, 2):
+        stage.write(f"m/{version}")
+    await stage.start()
+    message = model_server_config_pb2.ModelServerConfig()
+    entry = message.model_config_list.config.add(name="x", base_path=str(stage.path / "m"))
+    entry.model_version_policy.all.SetInParent()
+    entry.version_labels["stable"] = 1
+    await stage.registry.reload(message)
+    view = await stage.registry.load("x", overrides=LoadOverrides(config(instance_group=[{"count": 2}])))
+    assert {each.version: each.plan and each.plan.instances for each in view.versions} == {1: 2, 2: 2}
+    await stage.registry.scan()
+    assert stage.states("x") == {1: AVAILABLE, 2: AVAILABLE}
+    assert stage.registry.status("x")[0].labels == {"stable": 1}
+
+
 @explicit
 async def test_a_configuration_may_call_the_model_as_its_folder_is_called(stage: Stage) -> None:
     stage.write("m/1")

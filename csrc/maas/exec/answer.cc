@@ -234,6 +234,15 @@ void Answer::Write(std::byte* out) {
   for (size_t i = 0; i < parts_.size(); ++i) {
     if (heads_[i].data_size > 0) WritePart(i, data[i]);
   }
+  ReleaseLarge();
+}
+
+void Answer::ReleaseLarge() {
+  constexpr size_t kKeptBytes = size_t{64} * 1024;
+  for (Part& part : parts_) {
+    if (part.bytes.capacity() > kKeptBytes) std::string().swap(part.bytes);
+  }
+  if (dense_.capacity() > kKeptBytes) std::vector<std::byte>().swap(dense_);
 }
 
 void Answer::ChooseScales(size_t i) {

@@ -32,7 +32,7 @@ struct RunOutput {
 // much data as the shape says. INTERNAL names the output.
 Status CheckOutputs(const ModelSpec& spec, std::span<const RunOutput> outputs, int64_t rows);
 
-// Reused from batch to batch, so that a small answer allocates nothing.
+// Reused from batch to batch, so that a small answer allocates nothing; a large one leaves no memory behind.
 class Answer {
  public:
   // The answer to `entry`, whose rows are `row` and the following of the run.
@@ -68,6 +68,7 @@ class Answer {
   Box SourceOf(const Part& part) const;
   void ChooseScales(size_t i);
   void WritePart(size_t i, std::byte* out) const;
+  void ReleaseLarge();
 
   const Entry* entry_ = nullptr;
   Receipt receipt_;

@@ -59,11 +59,11 @@ inline constexpr uint64_t kMaxSharedMemoryBytes = uint64_t{1} << 30;
 // inputs; datatype (a quantized tensor may stand for FP32, FP16 and BF16 inputs; an int8/uint8 input takes
 // its own values untouched and refuses `quantization`); rank; every fixed dimension; equal rows over the
 // batched inputs; rows >= 1 and <= max_request_rows; equal lengths in a pad group, at most its last bucket;
-// byte count (of a tensor in shared memory before it is read); BYTES elements' length prefixes; scales finite and > 0, one or as many as the axis; zero points
-// in range; axis in range; unknown and duplicate outputs; quantized outputs of a floating datatype only,
-// scales as many as the axis where its size is known before the run; classification of numbers only, and not
-// with `quantize`. A tensor that clients see in another shape is checked
-// against theirs, and its quantization has no axis. A dimension that may vary may be 0, rows
+// byte count (of a tensor in shared memory before it is read); BYTES elements' length prefixes; scales finite
+// and > 0, one or as many as the axis; zero points in range; axis in range; unknown and duplicate outputs;
+// quantized outputs of a floating datatype only, scales as many as the axis where its size is known before
+// the run; classification of numbers only, and not with `quantize`. A tensor that clients see in another
+// shape is checked against theirs, and its quantization has no axis. A dimension that may vary may be 0, rows
 // apart. An input that the server would fill is taken as it is if the request does send it; it is then padded
 // with pad_value as any other.
 Status BindRequest(const ModelSpec& spec, PredictRequestView* view, BoundRequest* out);
