@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from typing import Protocol as Interface
 
@@ -31,11 +32,14 @@ class AnswerStream(Interface):
 class Front:
     """Where one event loop meets the engine. All methods belong to the loop that `attach` was called with."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Prepare; `attach` makes it work."""
-        self._core = _core.Front(engine.core)
+    def __init__(self, engine: Engine, *, max_answer_bytes: int = sys.maxsize) -> None:
+        """Prepare; `attach` makes it work. Requests whose answers would be larger than `max_answer_bytes` fail."""
+        self._core = _core.Front(engine.core, max_answer_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._groups = itertools.count(1)
+        self._closed = False
+        self.refused = 0
+        """Requests that came after `close`."""
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver answers on `loop` from now on."""
@@ -71,8 +75,14 @@ class Front:
             CoreError: refused.
         """
         assert self._loop is not None
+        self.refused += self._closed
         future: asyncio.Future[bytes] = self._loop.create_future()
         return future, self._core.submit(protocol, raw, _deadline(seconds), future)
+
+    def close(self) -> None:
+        """Refuse with UNAVAILABLE whatever `submit` is given from now on; what was accepted goes on."""
+        self._closed = True
+        self._core.close()
 
     def cancel(self, ticket: int) -> None:
         """The caller of a request went away; one that is over is ignored. Its future is the caller's to cancel."""

@@ -49,6 +49,9 @@ SERVICES = (
 _EXIT_ON_SECOND_SIGNAL = 130
 # After the grace nobody waits for what still runs.
 _LAST_RUNS_SECONDS = 5.0
+# How long callers may stay away before grpc is stopped, and how often that is waited for.
+_REFUSAL_SECONDS = 0.02
+_MOST_REFUSALS = 10
 # All threads that this package starts are called so; when all is done they need some moments to end.
 _THREAD_PREFIX = "maas-"
 _LAST_THREADS_SECONDS = 1.0
@@ -87,7 +90,7 @@ class Server:
         self._settings = settings
         cpus = available_cpus()
         self._engine = Engine(cpus=cpus)
-        self._front = Front(self._engine)
+        self._front = Front(self._engine, max_answer_bytes=settings.max_message_bytes)
         self._registry = Registry(
             Repository(settings.path, settle=settings.settle),
             self._engine,
@@ -215,13 +218,24 @@ class Server:
         self._http.drain()
         # Load balancers go on sending until they have seen that: requests are taken as before.
         await asyncio.sleep(settings.drain_delay)
-        # GOAWAY: nothing new is taken, what was accepted is answered.
         self._stopping.set()
+        await self._send_callers_away()
+        # GOAWAY: nothing new is taken, what was accepted is answered.
         await asyncio.gather(self._server.stop(settings.grace), self._http.stop())
         await self._registry.stop(_LAST_RUNS_SECONDS)
         self._engine.unregister_shared_memory()
         self._front.detach()
         log.info("stopped")
+
+    async def _send_callers_away(self) -> None:
+        # What reaches grpc while it shuts down, it ends with CANCELLED, which nobody tries again. So callers who are
+        # still here are refused first, in a way that makes them go elsewhere, for as long as they come.
+        self._front.close()
+        for _ in range(_MOST_REFUSALS):
+            refused = self._front.refused
+            await asyncio.sleep(_REFUSAL_SECONDS)
+            if self._front.refused == refused:
+                return
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

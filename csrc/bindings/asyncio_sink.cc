@@ -29,7 +29,7 @@ std::span<const std::byte> BytesOf(PyObject* bytes) {
 
 }  // namespace
 
-AsyncioSink::AsyncioSink() : fd_(MakeEventFd()) {}
+AsyncioSink::AsyncioSink(size_t max_answer_bytes) : fd_(MakeEventFd()), max_answer_bytes_(max_answer_bytes) {}
 
 AsyncioSink::~AsyncioSink() {
   for (Call& call : calls_) {
@@ -114,8 +114,10 @@ void AsyncioSink::Complete(std::span<Completion> done) {
 
 uint64_t AsyncioSink::Submit(Engine* engine, const Codec& codec, const py::bytes& raw, int64_t deadline_ns,
                              const py::object& future) {
+  if (closed_) Raise(Status(Code::kUnavailable, "DRAINING", "the server stops"));
   Call* call = NewCall(raw.ptr(), future.ptr(), false);
-  const Status status = Submit(engine, BytesOf(raw.ptr()), deadline_ns, {this, call, 0, &codec}, call);
+  const Status status =
+      Submit(engine, BytesOf(raw.ptr()), deadline_ns, {this, call, 0, &codec, max_answer_bytes_}, call);
   if (!status.ok()) Raise(status);
   return call->ticket;
 }
@@ -130,8 +132,8 @@ py::tuple AsyncioSink::SubmitStream(Engine* engine, const py::bytes& raw, int64_
   py::list chunks;
   for (const auto& request : requests) {
     Call* call = NewCall(raw.ptr(), stream.ptr(), true);
-    const Status status =
-        Submit(engine, request, deadline_ns, {this, call, group, &PredictStreamCodec()}, call);
+    const Status status = Submit(engine, request, deadline_ns,
+                                 {this, call, group, &PredictStreamCodec(), max_answer_bytes_}, call);
     if (status.ok()) {
       ++accepted;
     } else {

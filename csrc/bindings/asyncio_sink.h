@@ -24,7 +24,8 @@ namespace maas::bindings {
 
 class AsyncioSink final : public CompletionSink {
  public:
-  AsyncioSink();
+  // No answer is larger than `max_answer_bytes`: those requests fail.
+  explicit AsyncioSink(size_t max_answer_bytes);
   // REQUIRES: the GIL; no request under way in the core.
   ~AsyncioSink() override;
   AsyncioSink(const AsyncioSink&) = delete;
@@ -37,6 +38,8 @@ class AsyncioSink final : public CompletionSink {
   // Raises CoreError.
   uint64_t Submit(Engine* engine, const Codec& codec, const pybind11::bytes& raw, int64_t deadline_ns,
                   const pybind11::object& future);
+  // Every Submit() from now on is refused with UNAVAILABLE; what was accepted goes on.
+  void Close() { closed_ = true; }
   // Submits the requests of one PredictStreamRequest. Returns (accepted, errors): `errors` are chunks of
   // encoded answers to the requests that were refused, about kMaxSharedBytes each. Raises CoreError when the
   // message itself does not decode.
@@ -69,11 +72,13 @@ class AsyncioSink final : public CompletionSink {
   void FreeCall(Call* call);
 
   const int fd_;
+  const size_t max_answer_bytes_;
 
   // Guarded by the GIL.
   std::deque<Call> calls_;  // Addresses stay.
   std::vector<uint32_t> free_;
   uint32_t generation_ = 0;
+  bool closed_ = false;
 
   Mutex mu_;
   std::vector<Completion> done_ MAAS_GUARDED_BY(mu_);

@@ -68,7 +68,7 @@ const Codec& CodecOf(Protocol protocol) {
 // complete what was submitted here.
 class Front {
  public:
-  explicit Front(EnginePtr engine) : engine_(std::move(engine)) {
+  Front(EnginePtr engine, size_t max_answer_bytes) : sink_(max_answer_bytes), engine_(std::move(engine)) {
     if (engine_ == nullptr) throw std::invalid_argument("engine: got None");
   }
 
@@ -81,6 +81,7 @@ class Front {
                          uint64_t group) {
     return sink_.SubmitStream(engine_.get(), raw, deadline_ns, stream, group);
   }
+  void Close() { sink_.Close(); }
   void CancelStream(const py::object& stream) { sink_.CancelStream(engine_.get(), stream); }
   void Cancel(uint64_t ticket) { sink_.Cancel(engine_.get(), ticket); }
   py::tuple Drain() { return sink_.Drain(); }
@@ -117,11 +118,13 @@ void BindCore(py::module_& m) {
       .value("MODEL_STREAM_INFER", Protocol::kModelStreamInfer)
       .value("TENSORFLOW_PREDICT", Protocol::kTensorFlowPredict);
   py::class_<Front>(m, "Front", "Takes requests from one asyncio loop and gives their answers back to it.")
-      .def(py::init<EnginePtr>(), py::arg("engine"), py::keep_alive<2, 1>())
+      .def(py::init<EnginePtr, size_t>(), py::arg("engine"), py::arg("max_answer_bytes") = SIZE_MAX,
+           py::keep_alive<2, 1>())
       .def("submit", &Front::Submit, py::arg("protocol"), py::arg("raw"), py::arg("deadline_ns"),
            py::arg("future"), "Accept one request; returns a ticket. Raises CoreError.")
       .def("submit_stream", &Front::SubmitStream, py::arg("raw"), py::arg("deadline_ns"), py::arg("stream"),
            py::arg("group"), "Accept a PredictStreamRequest; returns (accepted, answers to those refused).")
+      .def("close", &Front::Close, "Refuse every submit() from now on; what was accepted goes on.")
       .def("cancel", &Front::Cancel, py::arg("ticket"), "The caller went away.")
       .def("cancel_stream", &Front::CancelStream, py::arg("stream"),
            "Its caller went away, with all that is under way.")

@@ -11,6 +11,7 @@ from maas_server._stubs.inference import grpc_service_pb2 as pb
 from maas_server.errors import InvalidRequest, NotFound, Unavailable
 from maas_server.front import Front, Protocol, core_error
 from maas_server.http import infer_raw
+from maas_server.http.apart import apart
 from maas_server.http.failures import HttpError
 from maas_server.http.infer_request import build_request
 from maas_server.http.infer_response import build_response
@@ -59,13 +60,13 @@ async def model_infer(front: Front, models: Models, request: Request) -> Respons
             head, body = infer_raw.describe(body, _serving(models, model, version))
             raw, wanted = build_request(model, version, head, memoryview(body))
         else:
-            raw, wanted = build_request(model, version, parse_object(text), binary)
+            raw, wanted = await apart(len(text), lambda: build_request(model, version, parse_object(text), binary))
         answer = await while_present(request, front.infer(Protocol.MODEL_INFER, raw, None))
     except CoreError as error:
         raise triton_error(core_error(error), model, version) from None
     except (NotFound, Unavailable) as error:
         raise triton_error(error, model, version) from None
-    return build_response(pb.ModelInferResponse.FromString(answer), wanted)
+    return await apart(len(answer), lambda: build_response(pb.ModelInferResponse.FromString(answer), wanted))
 
 
 def _serving(models: Models, model: str, version: str) -> VersionView:

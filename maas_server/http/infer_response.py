@@ -9,7 +9,8 @@ from maas_server._stubs.inference import grpc_service_pb2 as pb
 from maas_server.errors import InvalidRequest
 from maas_server.http import tensors
 from maas_server.http.infer_request import BINARY, BINARY_SIZE, REGION, Wanted
-from maas_server.http.messages import OCTETS, Response, dump, json_response
+from maas_server.http.json_text import dump
+from maas_server.http.messages import OCTETS, Response, json_response
 
 
 def build_response(answer: pb.ModelInferResponse, wanted: Wanted) -> Response:

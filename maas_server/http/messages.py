@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from maas_server.errors import InvalidRequest, Violation
+from maas_server.http.apart import apart
+from maas_server.http.json_text import dump, parse
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
@@ -37,7 +38,7 @@ class Request:
             InvalidRequest: it is something else.
         """
         body = await self.read()
-        return parse_object(body) if body.strip() else {}
+        return await apart(len(body), lambda: parse_object(body) if body.strip() else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,6 @@ def json_response(value: object, status: int = 200, headers: Headers = ()) -> Re
     return Response(dump(value), status, headers=headers)
 
 
-def dump(value: object) -> bytes:
-    """Return JSON in UTF-8, without spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def parse_object(text: bytes | memoryview) -> dict[str, Any]:
     """Parse a JSON object in UTF-8; NaN, Infinity and -Infinity are taken as numbers.
 
@@ -67,7 +63,7 @@ def parse_object(text: bytes | memoryview) -> dict[str, Any]:
         InvalidRequest: it is none, or nested too deep, or a number in it has too many digits.
     """
     try:
-        value = json.loads(str(text, "utf-8"))
+        value = parse(str(text, "utf-8"))
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
     except RecursionError:

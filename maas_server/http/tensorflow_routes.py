@@ -14,6 +14,7 @@ from maas_server.compat_pool import COMPAT_POOL
 from maas_server.errors import MaasError, NotFound, Unavailable
 from maas_server.front import Front, Protocol, core_error
 from maas_server.http import tensorflow_examples, tensorflow_tensors
+from maas_server.http.apart import apart
 from maas_server.http.calls import Calls
 from maas_server.http.infer import while_present
 from maas_server.http.messages import Request, Response, invalid, json_response, parse_object, whole_number, wrong
@@ -90,43 +91,43 @@ class TensorFlowRoutes:
         return json_response({"results": tensorflow_examples.regressions(answer.result)})
 
     async def _predict(self, request: Request) -> Response:
-        body = parse_object(await request.read())
+        text = await request.read()
+        body = await apart(len(text), lambda: parse_object(text))
         spec = model_pb2.ModelSpec(signature_name=_signature_name(body))
         _fill_spec(spec, request)
         try:
             try:
-                answer, rows = await self._run(request, body, spec)
+                return await self._run(request, len(text), body, spec)
             except (NotFound, Unavailable):
                 # What is known of the model here may be some moments old.
                 await self._models.refresh()
-                answer, rows = await self._run(request, body, spec)
+                return await self._run(request, len(text), body, spec)
         except MaasError as error:
             raise tensorflow_error(error, spec, self._models.seen(spec.name)) from None
-        return _predicted(answer, rows=rows)
 
-    async def _run(
-        self, request: Request, body: dict[str, Any], spec: model_pb2.ModelSpec
-    ) -> tuple[pb.PredictResponse, bool]:
-        """Return the answer, and whether it is wanted row by row."""
+    async def _run(self, request: Request, size: int, body: dict[str, Any], spec: model_pb2.ModelSpec) -> Response:
+        """Answer what a text of `size` bytes asked for."""
         tensorflow.check_spec(spec)
         view = self._models.seen(spec.name)
         if view is None:
             raise NotFound(f"no model {spec.name!r}", reason="MODEL_NOT_FOUND")
         version = tensorflow.serving_version(view, spec)
-        assert version.signature is not None
+        signature = version.signature
+        assert signature is not None
         message = pb.PredictRequest(model_spec=spec)
-        rows = _fill_inputs(message, body, version.signature)
         # Encoded by this version's signature, and so meant for no other.
         message.model_spec.version.value = version.version
-        raw = message.SerializeToString()
+        rows = await apart(size, lambda: _fill_inputs(message, body, signature))
+        raw = await apart(size, message.SerializeToString)
         try:
             answer = await while_present(request, self._front.infer(Protocol.TENSORFLOW_PREDICT, raw, None))
         except CoreError as error:
             raise core_error(error) from None
-        return pb.PredictResponse.FromString(answer), rows
+        return await apart(len(answer), lambda: _predicted(answer, rows=rows))
 
 
-def _predicted(answer: pb.PredictResponse, *, rows: bool) -> Response:
+def _predicted(raw: bytes, *, rows: bool) -> Response:
+    answer = pb.PredictResponse.FromString(raw)
     if rows:
         return json_response({"predictions": tensorflow_tensors.predictions(answer.outputs)})
     values = {name: tensorflow_tensors.decode(name, proto) for name, proto in sorted(answer.outputs.items())}
@@ -145,10 +146,11 @@ def _fill_inputs(message: pb.PredictRequest, body: dict[str, Any], signature: Si
 
 
 async def _fill_examples(message: pb.ClassificationRequest | pb.RegressionRequest, request: Request) -> None:
-    body = parse_object(await request.read())
+    text = await request.read()
+    body = await apart(len(text), lambda: parse_object(text))
     _fill_spec(message.model_spec, request)
     message.model_spec.signature_name = _signature_name(body)
-    tensorflow_examples.fill_input(message.input, body)
+    await apart(len(text), lambda: tensorflow_examples.fill_input(message.input, body))
 
 
 def _fill_spec(spec: model_pb2.ModelSpec, request: Request) -> None:

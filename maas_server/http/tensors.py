@@ -15,8 +15,8 @@ from maas_server.models.runner import NUMPY_DTYPES
 
 # As many as the core takes; deeper nesting is wrong for any shape.
 MAX_RANK = 16
-# Each text takes 128 bytes while it is parsed.
-_TEXTS_AT_ONCE = 1 << 14
+# Each text takes 128 bytes while it is parsed, and nobody else runs meanwhile.
+_TEXTS_AT_ONCE = 1 << 12
 _LENGTH = struct.Struct("<I")
 # By numpy's kind of the datatype: types that JSON's values have in Python, and what they are called.
 _WHOLE_NUMBERS: tuple[set[type], str] = ({int}, "whole numbers")

@@ -138,8 +138,9 @@ def _index(view: ModelView) -> Iterator[pb.RepositoryIndexResponse.ModelIndex]:
         return
     known = [each for each in view.versions if each.state != State.END or each.reason != NOT_LOADED]
     if not known:
-        # What nobody ever loaded has no state in Triton.
-        yield pb.RepositoryIndexResponse.ModelIndex(name=view.name)
+        # What nobody ever loaded has no state in Triton; what cannot be loaded has one, and a reason.
+        state = "UNAVAILABLE" if view.reason else ""
+        yield pb.RepositoryIndexResponse.ModelIndex(name=view.name, state=state, reason=view.reason)
     for each in reversed(known):
         yield pb.RepositoryIndexResponse.ModelIndex(
             name=view.name, version=str(each.version), state=_STATES[each.state], reason=each.reason

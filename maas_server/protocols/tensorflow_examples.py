@@ -22,10 +22,12 @@ from maas_server.models.plan import VersionPlan
 from maas_server.models.registry import VersionView
 from maas_server.models.runner import NUMPY_DTYPES, Array, TensorInfo
 
-Row = Mapping[str, example_pb2.Feature]
+Features = Mapping[str, example_pb2.Feature]
 
 _FLOATING = ("FP32", "FP64", "FP16", "BF16")
 _BF16_SHIFT = 16
+# The context is sent once and stands in every row that does not say otherwise.
+_MAX_REPEATED_BYTES = 256 << 20
 
 
 def predict_request(model: str, view: VersionView, given: pb.Input) -> tuple[predict_pb2.PredictRequest, int]:
@@ -36,17 +38,13 @@ def predict_request(model: str, view: VersionView, given: pb.Input) -> tuple[pre
     """
     assert view.signature is not None
     assert view.plan is not None
-    field, rows = _rows(given)
-    if not rows:
-        raise _wrong("input", "Input is empty. Expected at least 1 example")
-    if len(rows) > view.plan.max_request_rows:
-        raise _wrong(field, f"expected at most {view.plan.max_request_rows} examples, got {len(rows)}")
+    field, rows, context = _rows(given, view.plan.max_request_rows)
     request = predict_pb2.PredictRequest(model=model, version=view.version)
     axes = _batch_axes(view.signature.inputs, view.plan)
     for info in view.signature.inputs:
-        if info.optional and not any(info.name in row for row in rows):
+        if info.optional and not any(info.name in features for features in (context, *rows)):
             continue
-        array = _input(info, axes[info.name], rows, field)
+        array = _input(info, axes[info.name], rows, context, field)
         request.inputs.add(
             name=info.name,
             datatype=tensor_pb2.DataType.Value(info.datatype),
@@ -56,15 +54,17 @@ def predict_request(model: str, view: VersionView, given: pb.Input) -> tuple[pre
     return request, len(rows)
 
 
-def _rows(given: pb.Input) -> tuple[str, list[Row]]:
-    if given.WhichOneof("kind") == "example_list_with_context":
-        examples = given.example_list_with_context
-        context = dict(examples.context.features.feature)
-        return (
-            "input.example_list_with_context.examples",
-            [{**context, **example.features.feature} for example in examples.examples],
-        )
-    return "input.example_list.examples", [example.features.feature for example in given.example_list.examples]
+def _rows(given: pb.Input, most: int) -> tuple[str, list[Features], Features]:
+    """Return the field that the examples are in, their features, and those of the context."""
+    with_context = given.WhichOneof("kind") == "example_list_with_context"
+    examples = given.example_list_with_context.examples if with_context else given.example_list.examples
+    field = f"input.{'example_list_with_context' if with_context else 'example_list'}.examples"
+    if not examples:
+        raise _wrong("input", "Input is empty. Expected at least 1 example")
+    if len(examples) > most:
+        raise _wrong(field, f"expected at most {most} examples, got {len(examples)}")
+    context = given.example_list_with_context.context.features.feature if with_context else {}
+    return field, [example.features.feature for example in examples], context
 
 
 def _batch_axes(inputs: Sequence[TensorInfo], plan: VersionPlan) -> dict[str, int | None]:
@@ -75,24 +75,44 @@ def _batch_axes(inputs: Sequence[TensorInfo], plan: VersionPlan) -> dict[str, in
     return {info.name: 0 if info.shape[:1] == (-1,) else None for info in inputs}
 
 
-def _input(info: TensorInfo, axis: int | None, rows: Sequence[Row], field: str) -> Array:
+def _input(info: TensorInfo, axis: int | None, rows: Sequence[Features], context: Features, field: str) -> Array:
     shape = info.shape if axis is None else info.shape[:axis] + info.shape[axis + 1 :]
-    first: Array | None = None
-    arrays = []
+    common: Array | None = None  # Of the context; made once, however many rows take it.
+    repeated = 0
+    arrays: list[Array] = []
     for index, row in enumerate(rows):
         path = f"{field}[{index}].features.feature[{info.name!r}]"
-        array = _shaped(_values(info, row, path), shape, info, path)
-        first = array if first is None else first
+        if info.name in row or info.name not in context:
+            array = _shaped(_values(info, row.get(info.name), path), shape, info, path)
+        else:
+            if common is None:
+                common = _shaped(_values(info, context[info.name], path), shape, info, path)
+            array = common
+            repeated += _size(array)
+            if axis is not None and repeated > _MAX_REPEATED_BYTES:
+                where = f"input.example_list_with_context.context.features.feature[{info.name!r}]"
+                text = (
+                    f"expected values that take at most {_MAX_REPEATED_BYTES} bytes in {len(rows)} examples, got more"
+                )
+                raise _wrong(where, text)
+        first = arrays[0] if arrays else array
         if array.shape != first.shape:
             raise _wrong(path, f"expected {first.size} values as in the examples before it, got {array.size}")
-        if axis is None and not np.array_equal(array, first):
+        if axis is None and array is not first and not np.array_equal(array, first):
             raise _wrong(path, "expected the value of the examples before it, as all share this input, got another")
-        arrays.append(array)
+        if axis is not None or not arrays:
+            arrays.append(array)
     return arrays[0] if axis is None else np.stack(arrays, axis)
 
 
-def _values(info: TensorInfo, row: Row, path: str) -> Array:
-    feature = row.get(info.name)
+def _size(array: Array) -> int:
+    """Return the bytes that the elements take in a request."""
+    if array.dtype != NUMPY_DTYPES["BYTES"]:
+        return array.nbytes
+    return sum(len(value) for value in array.ravel()) + 4 * array.size
+
+
+def _values(info: TensorInfo, feature: example_pb2.Feature | None, path: str) -> Array:
     kind = None if feature is None else feature.WhichOneof("kind")
     if feature is None or kind is None:
         raise _wrong(path, f"expected a feature for input {_describe(info)}, got none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NoReturn
 
 import grpc
@@ -39,6 +40,18 @@ def error_status(error: MaasError) -> bytes:
         packed[-1].Pack(each)
     status = status_pb2.Status(code=error.code.value[0], message=error.message, details=packed)
     return bytes(status.SerializeToString())
+
+
+async def write(context: ServicerContext, message: bytes) -> None:
+    """Write a message of a stream.
+
+    Raises:
+        CancelledError: the caller went away. Left to grpc, each of these would be a traceback in the log.
+    """
+    try:
+        await context.write(message)
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error
 
 
 async def abort(context: ServicerContext, error: MaasError) -> NoReturn:

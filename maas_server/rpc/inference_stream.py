@@ -18,13 +18,14 @@ from maas_server._stubs.inference import grpc_service_pb2 as pb
 from maas_server.errors import MaasError, Unavailable
 from maas_server.front import Front, Protocol, core_error
 from maas_server.protocols.not_found import triton_error
-from maas_server.rpc.errors import ServicerContext, abort
+from maas_server.rpc.errors import ServicerContext, abort, write
 
 # Beyond any of these the stream is read no further until there is room again.
 MAX_PENDING = 4096
 MAX_PENDING_BYTES = 64 << 20
 MAX_UNSENT_BYTES = 8 << 20
 
+_MAX_ECHO = 256
 _STATUS_KEY = "triton_grpc_error"
 
 
@@ -53,9 +54,10 @@ class _Call:
         """Make the message that tells of the error."""
         self.failure, request = request_error(error, raw)
         answer = pb.ModelStreamInferResponse(error_message=self.failure.message)
-        answer.infer_response.id = request.id
-        answer.infer_response.model_name = request.model_name
-        answer.infer_response.model_version = request.model_version
+        # Longer ones are refused anyway, and an error must not be as large as what it refuses.
+        for field in ("id", "model_name", "model_version"):
+            if len(getattr(request, field)) <= _MAX_ECHO:
+                setattr(answer.infer_response, field, getattr(request, field))
         answer.infer_response.parameters["triton_final_response"].bool_param = True
         self.message = answer.SerializeToString()
 
@@ -108,7 +110,7 @@ class InferStream:
     async def _write(self, message: bytes, failure: MaasError | None) -> None:
         if failure is not None and self._fails_by_status:
             await abort(self._context, failure)
-        await self._context.write(message)
+        await write(self._context, message)
         self._unsent_bytes -= len(message)
         self._room.set()
 

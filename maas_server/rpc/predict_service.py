@@ -11,7 +11,7 @@ import grpc
 from maas_server._core import CoreError
 from maas_server.errors import Unavailable
 from maas_server.front import Front, Protocol, error_details
-from maas_server.rpc.errors import ServicerContext, abort, abort_with_status
+from maas_server.rpc.errors import ServicerContext, abort, abort_with_status, write
 
 SERVICE = "maas.v1.PredictService"
 
@@ -99,7 +99,7 @@ class _Stream:
             while not reader.done() or self._pending or self._chunks:
                 if self._chunks:
                     message = self._next_message()
-                    await self._context.write(message)
+                    await write(self._context, message)
                     self._unsent -= len(message)
                     self._room.set()
                     continue

@@ -31,7 +31,18 @@ ALLOWED: dict[str, set[str]] = {
     "rpc": COMMON | {"_core", "_stubs", "engine", "front", "models public", "observe", "protocols", "rpc", "security"},
     # Speaks to the core by a front of its own, and to the RPCs' handlers as bytes; it is nobody's but the server's.
     "http": COMMON
-    | {"_core", "_stubs", "compat_pool", "engine", "front", "http", "models public", "observe", "protocols", "security"},
+    | {
+        "_core",
+        "_stubs",
+        "compat_pool",
+        "engine",
+        "front",
+        "http",
+        "models public",
+        "observe",
+        "protocols",
+        "security",
+    },
     "server": COMMON
     | {"_core", "engine", "front", "http", "models", "models public", "observe", "rpc", "security", "server"},
     "cli": COMMON | {"_stubs", "client", "cli", "models", "models public", "observe", "server"},

@@ -25,7 +25,10 @@ class ServeProcess:
 
     def __init__(self, arguments: tuple[str | Path, ...]) -> None:
         maas = Path(sys.executable).with_name("maas")
-        self._command = [str(part) for part in (maas, "serve", *arguments, "--grpc-port", "0", "--http-port", "0", "--log-format", "json")]
+        self._command = [
+            str(part)
+            for part in (maas, "serve", *arguments, "--grpc-port", "0", "--http-port", "0", "--log-format", "json")
+        ]
         self._process: subprocess.Popen[str] | None = None
         self._changed = threading.Condition()
         self._events: list[dict[str, Any]] = []

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from tests.integration import graphs
 from tests.integration.conftest import Serve
 from tests.integration.serving import ServeProcess, eventually
 from tests.integration.steady import SteadyLoad
+from tests.server.in_process import PREDICT, request, tensor
 
 SLOW_WIDTH, SLOW_REQUESTS = 512, 12
 
@@ -45,6 +47,31 @@ def slow_calls(client: Client, pool: ThreadPoolExecutor, server: ServeProcess) -
     futures = [pool.submit(client.predict, "slow", {"x": row}) for _ in range(SLOW_REQUESTS)]
     eventually(lambda: server.version("slow").counters.accepted == SLOW_REQUESTS, "all slow requests are accepted")
     return futures
+
+
+def test_callers_who_go_on_after_the_delay_are_told_to_go_elsewhere(serve: Serve, repository: Path) -> None:
+    server = serve(repository, "--drain-delay", "0")
+    row = np.ones((1, 4), np.float32)
+    ends: list[grpc.StatusCode] = []
+
+    def ask_until_refused() -> None:
+        with grpc.insecure_channel(server.target) as channel:
+            predict: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
+            raw = request("quick", tensor("x", row)).SerializeToString()
+            try:
+                while True:
+                    predict(raw, timeout=30)
+            except grpc.RpcError as error:
+                ends.append(error.code())
+
+    with ThreadPoolExecutor(8) as pool:
+        callers = [pool.submit(ask_until_refused) for _ in range(8)]
+        eventually(lambda: server.version("quick").counters.succeeded > 50, "load is flowing")
+        server.signal(signal.SIGTERM)
+        for caller in callers:
+            caller.result()
+    assert ends == [grpc.StatusCode.UNAVAILABLE] * 8
+    assert server.wait() == 0
 
 
 def test_a_drain_under_load_loses_no_request(serve: Serve, repository: Path) -> None:

@@ -153,13 +153,32 @@ async def test_one_that_fails_does_not_take_back_the_one_that_waited_for_it(stag
     await stage.registry.load("m")
     first = await begin_held(stage)
     second = asyncio.create_task(stage.registry.load("m", overrides=brought({"5/model.onnx": b"good"})))
-    await stage.registry.scan()
+    for _ in range(20):  # It could begin by then, and must not.
+        await stage.registry.scan()
     FakeRunner.release.set()
     with pytest.raises(LoadError, match="held bad"):
         await first
     await second
     assert content(stage, 5) == "good"
     await stage.until(lambda: stage.states()[1] == END)
+
+
+@explicit
+async def test_two_at_once_that_both_fail_leave_everything_as_it_was(stage: Stage) -> None:
+    before = private_folders()
+    stage.write("m/1", "from disk")
+    await stage.start()
+    await stage.registry.load("m")
+    first = await begin_held(stage)
+    second = asyncio.create_task(stage.registry.load("m", overrides=brought({"5/model.onnx": b"bad too"})))
+    for _ in range(20):  # It could begin by then, and must not.
+        await stage.registry.scan()
+    FakeRunner.release.set()
+    for load, why in ((first, "held bad"), (second, "bad too")):
+        with pytest.raises(LoadError, match=why):
+            await load
+    await only_left(before)
+    assert content(stage) == "from disk"
 
 
 @explicit

@@ -75,6 +75,7 @@ def test_the_index_has_triton_s_states() -> None:
         ModelView("new", versions=(VersionView(1, State.END, NOT_LOADED),)),
         ModelView("wrong", reason="config.pbtxt does not parse"),
         ModelView("waiting", versions=(VersionView(1, State.START, "it settles"),)),
+        ModelView("odd", reason="unknown field", versions=(VersionView(1, State.END, NOT_LOADED),)),
     )
     entries = [
         (each.name, each.version, each.state, each.reason) for each in repository_index(views, ready=False).models
@@ -88,6 +89,7 @@ def test_the_index_has_triton_s_states() -> None:
         ("new", "", "", ""),
         ("wrong", "", "UNAVAILABLE", "config.pbtxt does not parse"),
         ("waiting", "1", "LOADING", "it settles"),
+        ("odd", "", "UNAVAILABLE", "unknown field"),
     ]
     assert [each.version for each in repository_index(views, ready=True).models] == ["3", "4"]
 

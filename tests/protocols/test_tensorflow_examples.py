@@ -167,3 +167,25 @@ def test_missing_features_and_examples_are_refused() -> None:
     for nothing in (pb.Input(), examples(), examples(context={"x": 1.0})):
         assert "Input is empty." in refused(version, nothing).message
     assert "expected at most 2 examples, got 3" in refused(version, examples(*[{"x": 1.0}] * 3)).message
+
+
+def test_a_large_context_costs_nothing_per_example() -> None:
+    version = view(TensorInfo("x", "FP32", (-1, 1)), max_request_rows=1000)
+    given = examples(*[{"x": 1.0}] * 1000, context={f"other{n}": 1 for n in range(20_000)})
+    assert predict_request("m", version, given)[1] == 1000
+    assert "at most 1000 examples" in refused(version, examples(*[{}] * 1001, context={"x": 1.0})).message
+
+
+@pytest.mark.parametrize(("datatype", "value"), [("FP32", [0.5] * 1_000_000), ("BYTES", [b"x" * 4_000_000])])
+def test_a_context_that_grows_too_large_in_the_rows_is_refused(datatype: str, value: list[Any]) -> None:
+    version = view(TensorInfo("x", datatype, (-1, -1)))
+    assert predict_request("m", version, examples({}, {}, context={"x": value}))[1] == 2
+    error = refused(version, examples(*[{}] * 100, context={"x": value}))
+    assert error.violations[0].field == "input.example_list_with_context.context.features.feature['x']"
+    assert "at most 268435456 bytes in 100 examples" in error.message
+
+
+def test_an_input_without_rows_takes_a_large_context_once() -> None:
+    version = view(TensorInfo("x", "FP32", (-1, 1)), TensorInfo("rate", "FP32", (-1,)), axes={"x": 0})
+    given = examples(*[{"x": 1.0}] * 100, context={"rate": [0.5] * 1_000_000})
+    assert arrays(predict_request("m", version, given)[0])["rate"].shape == (1_000_000,)

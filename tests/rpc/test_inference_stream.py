@@ -197,3 +197,18 @@ async def test_a_stopping_server_reads_no_further_and_answers_what_it_took() -> 
     assert len(front.answers) == MAX_PENDING
     assert caller.written == [b"answer"] * MAX_PENDING
     assert caller.aborted[0] == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_caller_who_is_gone_when_it_is_written_to_cancels_the_stream() -> None:
+    front, caller = HandFront(), Caller(2)
+
+    async def broken(_: bytes) -> None:
+        raise grpc.aio.InternalError("the call is over")
+
+    caller.write = broken  # type: ignore[method-assign]
+    serving = start(front, caller)
+    assert await until_still(lambda: len(front.answers)) == 2
+    front.answers[0].set_result(b"first")
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert front.cancelled == [2]

@@ -60,6 +60,13 @@ Status BadOutput(const ModelSpec& spec, const OutputSpec& output, const std::str
                     output.name + "' " + what);
 }
 
+Status TooLarge(size_t limit, size_t size) {
+  return Status(Code::kResourceExhausted, "ANSWER_TOO_LARGE",
+                "expected an answer of at most " + std::to_string(limit) +
+                    " bytes, the most that this server sends, got one of at least " + std::to_string(size) +
+                    "; ask for fewer rows or outputs at a time");
+}
+
 }  // namespace
 
 Status CheckOutputs(const ModelSpec& spec, std::span<const RunOutput> outputs, int64_t rows) {
@@ -94,7 +101,7 @@ Status Answer::Plan(const Entry& entry, std::span<const RunOutput> outputs, int6
     MAAS_RETURN_IF_ERROR(PlanPart(i, outputs[static_cast<size_t>(parts_[i].wanted->index)]));
   }
   size_ = entry.reply.codec->size(Head());
-  return {};
+  return size_ <= entry.reply.max_bytes ? Status() : TooLarge(entry.reply.max_bytes, size_);
 }
 
 Status Answer::PlanPart(size_t i, const RunOutput& source) {
@@ -118,6 +125,10 @@ Status Answer::PlanPart(size_t i, const RunOutput& source) {
   if (part.wanted->shared != nullptr) return PlaceShared(i);
   const Codec& codec = *entry_->reply.codec;
   if (codec.form(head.datatype, entry_->view.typed) == ElementForm::kTranscoded) {
+    // An element takes a byte at least: what cannot be sent is not built first.
+    if (const auto least = static_cast<size_t>(ElementCount(part.dims)); least > entry_->reply.max_bytes) {
+      return TooLarge(entry_->reply.max_bytes, least);
+    }
     Encode(i);
     std::string transcoded;
     codec.transcode(head.datatype, std::as_bytes(std::span(part.bytes)), &transcoded);

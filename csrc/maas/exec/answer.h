@@ -40,7 +40,8 @@ class Answer {
   // What goes to shared memory is written there at once, and what the protocol wants in a form of its own is
   // made.
   // INVALID_ARGUMENT: the request has scales for another size than an output came out with, or shared memory
-  // that is too small or gone; there is no answer then.
+  // that is too small or gone. RESOURCE_EXHAUSTED: it would be larger than ReplyTo::max_bytes. There is no
+  // answer then.
   Status Plan(const Entry& entry, std::span<const RunOutput> outputs, int64_t row, const Receipt& receipt);
   size_t size() const { return size_; }
   // Writes size() bytes at `out`. REQUIRES: Plan() was ok.

@@ -107,6 +107,40 @@ class AnswerFormsTest : public testing::Test {
   Answer answer_;
 };
 
+TEST_F(AnswerFormsTest, WhatARefusedAnswerLeftUndoneIsNotDoneForTheNext) {
+  const TestMemory memory("........");
+  Share(memory, 8);
+  Make({MakeOutput("y", DataType::kFp32, {-1}), MakeOutput("z", DataType::kFp32, {-1})});
+  const std::vector<float> values{1, 2};
+  const std::vector<RunOutput> outputs(2, RunOutput{{2}, At(values), {}});
+  Ask(2, {Wanted("y", {Entry("quantize", Text("INT8"))}), Wanted("z", Placed(0, 4))});
+  EXPECT_NE(Refused(outputs, 0), "");
+  // Scales were to be chosen for y; no sanitizer may see that happen now.
+  Ask(2, {Wanted("y", Placed(0, 8))});
+  EXPECT_EQ(Answered(outputs, 0).outputs[0].datatype, "FP32");
+  EXPECT_EQ(memory.Content(), BytesOf<float>({1, 2}));
+}
+
+TEST_F(AnswerFormsTest, AnAnswerLargerThanTheFrontSendsIsRefusedByItsSize) {
+  Make({MakeOutput("y", DataType::kInt8, {-1})});
+  const std::vector<int8_t> values(100, -1);
+  const RunOutput output{{100}, reinterpret_cast<const std::byte*>(values.data()), {}};
+  for (const bool typed : {false, true}) {
+    Ask(100, {}, typed);
+    ASSERT_TRUE(answer_.Plan(*call_->entry, {&output, 1}, 0, {}).ok());
+    const size_t size = answer_.size();
+    for (const size_t limit : {size, size - 1, size_t{99}}) {
+      call_->entry->reply.max_bytes = limit;
+      const Status status = answer_.Plan(*call_->entry, {&output, 1}, 0, {});
+      EXPECT_EQ(status.ok(), limit == size) << limit;
+      if (status.ok()) continue;
+      EXPECT_EQ(status.code(), Code::kResourceExhausted);
+      EXPECT_EQ(status.reason(), "ANSWER_TOO_LARGE");
+      EXPECT_NE(status.message().find("at most " + std::to_string(limit) + " bytes"), std::string::npos);
+    }
+  }
+}
+
 // Sanitizers have an allocator of their own, of which this tells nothing.
 size_t MappedBytes() { return mallinfo2().hblkhd; }
 

@@ -50,6 +50,8 @@ struct ReplyTo {
   // it. 0: the answer has a buffer of its own.
   uint64_t group = 0;
   const Codec* codec = &PredictCodec();  // The protocol that the request came in and is answered in.
+  // The largest answer that the front can send; a larger one fails before it is written.
+  size_t max_bytes = SIZE_MAX;
 };
 
 }  // namespace maas

@@ -147,7 +147,8 @@ void Instance::ReserveBuffers() {
       while (g < groups.size() && (groups[g].sink != to.sink || groups[g].group != to.group)) ++g;
       if (g == groups.size()) {
         groups.push_back({to.sink, to.group, buffers_.size()});
-      } else if (Buffer& shared = buffers_[groups[g].buffer]; shared.size + size > kMaxSharedBytes) {
+      } else if (Buffer& shared = buffers_[groups[g].buffer];
+                 shared.size + size > std::min(kMaxSharedBytes, to.max_bytes)) {
         groups[g].buffer = buffers_.size();
       } else {
         reply.buffer = groups[g].buffer;

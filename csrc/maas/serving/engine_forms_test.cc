@@ -126,8 +126,9 @@ TEST_F(EngineFormsTest, NothingIsReadThatTheModelDoesNotTake) {
   auto route = std::make_shared<Route>();
   route->standard = MakeVersion(spec, &clock_);
   engine_.routes().Set("m", route);
-  EXPECT_EQ(refused("x", int64_t{kMaxSharedMemoryBytes} + 1, int64_t{kMaxSharedMemoryBytes} + 1),
-            "inputs[0].parameters.shared_memory_byte_size: expected at most 1073741824 bytes, got 1073741825");
+  EXPECT_EQ(
+      refused("x", int64_t{kMaxSharedMemoryBytes} + 1, int64_t{kMaxSharedMemoryBytes} + 1),
+      "inputs[0].parameters.shared_memory_byte_size: expected at most 1073741824 bytes, got 1073741825");
 }
 
 TEST_F(EngineFormsTest, MemoryThatIsGoneIsSaidOfTheInput) {
