@@ -39,7 +39,7 @@ def repository_methods(registry: Registry) -> dict[str, UnaryHandler]:
 
     return {
         "RepositoryIndex": unary(index, pb.RepositoryIndexRequest),
-        "RepositoryModelLoad": unary(load, pb.RepositoryModelLoadRequest, _explain_load),
+        "RepositoryModelLoad": unary(load, pb.RepositoryModelLoadRequest, _explain_load, most_bytes=None),
         "RepositoryModelUnload": unary(unload, pb.RepositoryModelUnloadRequest),
     }
 

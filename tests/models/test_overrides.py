@@ -179,6 +179,9 @@ async def test_two_at_once_that_both_fail_leave_everything_as_it_was(stage: Stag
             await load
     await only_left(before)
     assert content(stage) == "from disk"
+    stage.write("m/2")
+    await stage.registry.scan()
+    assert 2 in stage.states(), "what counts is on disk"
 
 
 @explicit

@@ -41,6 +41,9 @@ Status SharedRegion::Open(std::string name, std::string key, uint64_t offset, ui
   // Without O_NONBLOCK a FIFO put there would hold us up.
   const int fd =
       shm_open((key.starts_with('/') ? key : '/' + key).c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK, 0);
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+    return Status(Code::kResourceExhausted, "TOO_MANY_FILES", "no more files can be opened");
+  }
   if (fd < 0) {
     return Status::Invalid("key", "expected shared memory that this server may read and write, got " +
                                       Quoted(key) + ": " + std::strerror(errno));

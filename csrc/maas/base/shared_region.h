@@ -26,7 +26,7 @@ class SharedRegion {
  public:
   // Opens `key`, a name such as "/input", below /dev/shm and nowhere else; `size` bytes from `offset`.
   // INVALID_ARGUMENT: the key is no such name, there is none, it is no plain file, this process may not read
-  // and write it, or it is smaller than offset + size.
+  // and write it, or it is smaller than offset + size. RESOURCE_EXHAUSTED: no file descriptor is left.
   static Status Open(std::string name, std::string key, uint64_t offset, uint64_t size,
                      std::shared_ptr<SharedRegion>* out);
   SharedRegion(Key, std::string name, std::string key, uint64_t offset, uint64_t size, int fd);

@@ -123,13 +123,13 @@ TEST_F(AnswerFormsTest, WhatARefusedAnswerLeftUndoneIsNotDoneForTheNext) {
 
 TEST_F(AnswerFormsTest, AnAnswerLargerThanTheFrontSendsIsRefusedByItsSize) {
   Make({MakeOutput("y", DataType::kInt8, {-1})});
-  const std::vector<int8_t> values(100, -1);
-  const RunOutput output{{100}, reinterpret_cast<const std::byte*>(values.data()), {}};
+  const std::vector<int8_t> values(50, -1);
+  const RunOutput output{{50}, reinterpret_cast<const std::byte*>(values.data()), {}};
   for (const bool typed : {false, true}) {
-    Ask(100, {}, typed);
+    Ask(50, {}, typed);
     ASSERT_TRUE(answer_.Plan(*call_->entry, {&output, 1}, 0, {}).ok());
     const size_t size = answer_.size();
-    for (const size_t limit : {size, size - 1, size_t{99}}) {
+    for (const size_t limit : {size, size - 1, size_t{49}}) {
       call_->entry->reply.max_bytes = limit;
       const Status status = answer_.Plan(*call_->entry, {&output, 1}, 0, {});
       EXPECT_EQ(status.ok(), limit == size) << limit;

@@ -27,7 +27,8 @@ namespace maas {
 
 class SharedMemory {
  public:
-  static constexpr size_t kMaxRegions = 1024;
+  // Each is an open file, of which a process may often have 1024.
+  static constexpr size_t kMaxRegions = 256;
 
   // ALREADY_EXISTS: the name is taken. RESOURCE_EXHAUSTED: kMaxRegions are registered. INVALID_ARGUMENT as
   // SharedRegion::Open().
