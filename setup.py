@@ -40,6 +40,8 @@ COMPILE_FLAGS = [
 ]
 # Packages of proto/ whose names are not ours: their stubs keep out of protobuf's default pool, see compat_pool.py.
 COMPAT_PACKAGES = ("inference", "tensorflow_serving")
+# What moves tensors is worth its space; the bindings translate, once per request or batch.
+OPTIMIZE = {"csrc/maas/quant/": "-O3", "csrc/maas/pack/": "-O3", "csrc/bindings/": "-Os", "csrc/": "-O2"}
 LINK_FLAGS = ["-s", "-pthread", "-Wl,--gc-sections"] if sys.platform == "linux" else ["-pthread"]
 
 
@@ -81,8 +83,7 @@ class BuildCore(build_ext):
         target = (objects_dir / source).with_suffix(".o")
         depfile, flagfile = target.with_suffix(".d"), target.with_suffix(".flags")
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The bindings translate, once per request or batch: there small code is worth more than quick code.
-        optimize = "-Os" if source.startswith("csrc/bindings/") else "-O3"
+        optimize = next(flag for prefix, flag in OPTIMIZE.items() if source.startswith(prefix))
         flags = [optimize, *ext.extra_compile_args, *isa_flags(source)]
         settings = "\n".join(
             map(str, [*self.compiler.compiler_so, *flags, ext.define_macros, ext.include_dirs, self.include_dirs])

@@ -17,6 +17,7 @@ from maas_server.errors import InternalError, InvalidRequest, MaasError
 from maas_server.front import core_error
 from maas_server.http.body import Body, BodyLimits, Receive
 from maas_server.http.failures import HttpError, error_response
+from maas_server.http.large_json import LargeJson
 from maas_server.http.messages import Request, Response
 from maas_server.http.routing import Operation, Route, Router
 
@@ -33,6 +34,7 @@ class Application:
 
     def __init__(self, router: Router, limits: BodyLimits) -> None:
         """`limits` are shared by all requests."""
+        self._large = LargeJson(limits.max_bytes)
         self._router = router
         self._limits = limits
         self.responses: Counter[tuple[str, str, int]] = Counter()
@@ -50,9 +52,8 @@ class Application:
                 route, params = self._find(scope["raw_path"].decode("ascii"))
                 template = route.template
                 operation = _operation(route, method)
-                request = Request(
-                    method, params, _query(scope["query_string"]), headers, read=body.read, gone=body.gone
-                )
+                query = _query(scope["query_string"])
+                request = Request(method, params, query, headers, body.read, body.gone, self._large)
                 response = await operation.handler(request)
                 close = False
             except asyncio.CancelledError:
@@ -62,6 +63,10 @@ class Application:
                 close = isinstance(error, HttpError) and error.close
             self.responses[method if method in _METHODS else "other", template, response.status] += 1
             await self._send(response, body, send, close=close)
+
+    async def close(self) -> None:
+        """End what requests have started; there are none any more."""
+        await self._large.close()
 
     def _find(self, raw_path: str) -> tuple[Route, dict[str, str]]:
         # A request may name the whole URI; the host in it is as little our business as the header.

@@ -22,6 +22,9 @@ LINGER_SECONDS = 2.0
 # Bodies are kept while their requests run. All together, in multiples of the largest one.
 _BODIES_AT_ONCE = 8
 
+# A thousand times as much may come out; more is unpacked in a thread, which needs Python's lock for none of it.
+_UNPACKED_HERE = 4 << 10
+
 # zlib's names for what it shall expect.
 _WBITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
@@ -80,7 +83,7 @@ class Body:
         """
         if self._read is None:
             decompress = _decompressor(self._headers.get("content-encoding", ""))
-            self._read = decompress(await self._read_all(), self)
+            self._read = await decompress(await self._read_all(), self)
         return self._read
 
     async def drop(self) -> None:
@@ -149,19 +152,26 @@ class Body:
         return bytes(message.get("body", b""))
 
 
-def _decompressor(encoding: str) -> Callable[[bytes, Body], bytes]:
+async def _as_it_is(data: bytes, _: Body) -> bytes:
+    return data
+
+
+def _decompressor(encoding: str) -> Callable[[bytes, Body], Awaitable[bytes]]:
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
-        return lambda data, _: data
+        return _as_it_is
     if (wbits := _WBITS.get(encoding)) is None:
         headers = (("accept-encoding", "gzip, deflate"),)
         message = f"content-encoding {encoding[:64]!r} is not supported; gzip and deflate are"
         raise HttpError(415, message, headers=headers, close=True)
 
-    def decompress(data: bytes, body: Body) -> bytes:
+    async def decompress(data: bytes, body: Body) -> bytes:
         stream = zlib.decompressobj(wbits)
         try:
-            result = stream.decompress(data, body.max_bytes + 1)
+            if len(data) > _UNPACKED_HERE:
+                result = await asyncio.to_thread(stream.decompress, data, body.max_bytes + 1)
+            else:
+                result = stream.decompress(data, body.max_bytes + 1)
         except zlib.error as error:
             raise InvalidRequest(f"the body is not {encoding}: {error}") from None
         if len(result) > body.max_bytes:

@@ -10,8 +10,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from maas_server.http.body import LINGER_SECONDS
-from maas_server.http.json_text import dump
-from maas_server.http.messages import JSON
+from maas_server.http.messages import JSON, dump
 
 _HEAD_SECONDS = 10.0
 

@@ -13,6 +13,7 @@ from maas_server.front import Front
 from maas_server.http import graphql_limits as limits
 from maas_server.http.failures import error_body
 from maas_server.http.graphql_schema import Resolvers, build
+from maas_server.http.large_json import LargeJson
 from maas_server.http.models import Models
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,9 @@ class Executor:
         self._schema = build()
         self._root = Resolvers(front, models)
 
-    async def run(self, query: str, variables: dict[str, Any], operation: str | None) -> tuple[dict[str, Any], bool]:
+    async def run(
+        self, query: str, variables: dict[str, Any], operation: str | None, large: LargeJson
+    ) -> tuple[dict[str, Any], bool]:
         """Return the response, and whether anything was executed."""
         try:
             if len(query.encode()) > limits.MAX_TEXT_BYTES:
@@ -45,7 +48,9 @@ class Executor:
             return _response(ExecutionResult(None, [GraphQLError("the query is nested too deep")])), False
         except GraphQLError as error:
             return _response(ExecutionResult(None, [error])), False
-        result = execute(self._schema, document, self._root, variable_values=variables, operation_name=operation)
+        result = execute(
+            self._schema, document, self._root, variable_values=variables, operation_name=operation, context_value=large
+        )
         if isinstance(result, Awaitable):
             result = await result
         return _response(result, executed=True), True

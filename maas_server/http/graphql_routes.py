@@ -7,8 +7,10 @@ from typing import Any
 
 from maas_server.errors import InvalidRequest, Unimplemented
 from maas_server.front import Front
+from maas_server.http import tensors
 from maas_server.http.infer import while_present
-from maas_server.http.messages import Request, Response, json_response, parse_object, wrong
+from maas_server.http.infer_request import shape_of
+from maas_server.http.messages import Blob, Request, Response, check_few, dump_within, parse_object, wrong
 from maas_server.http.models import Models
 from maas_server.http.routing import Operation, Route
 
@@ -49,7 +51,9 @@ class GraphQLRoutes:
         if request.headers.get("content-type", "").partition(";")[0].strip() == "application/graphql":
             text = await request.read()
             return await self._answer(request, {"query": _decoded(text)})
-        return await self._answer(request, await request.json())
+        body = await request.read()
+        given = await while_present(request, request.large.read(len(body), read_graphql, Blob(body)))
+        return await self._answer(request, given)
 
     async def _answer(self, request: Request, given: dict[str, Any]) -> Response:
         executor = self._load()
@@ -60,9 +64,9 @@ class GraphQLRoutes:
             raise wrong("variables", "an object", variables)
         if not isinstance(operation, str | None):
             raise wrong("operationName", "a string", operation)
-        work = executor.run(query, variables or {}, operation or None)
+        work = executor.run(query, variables or {}, operation or None, request.large)
         response, executed = await while_present(request, work)
-        return json_response(response, 200 if executed else 400)
+        return Response(dump_within(response, request.large.max_bytes), 200 if executed else 400)
 
     def _load(self) -> Any:
         if self._executor is None:
@@ -72,6 +76,35 @@ class GraphQLRoutes:
 
             self._executor = Executor(self._front, self._models)
         return self._executor
+
+
+def read_graphql(text: Blob) -> dict[str, Any]:
+    """Parse the body of a request, with the data of its tensors encoded.
+
+    Raises:
+        InvalidRequest: it is no JSON, or has too many values besides.
+    """
+    body = parse_object(text.data) if bytes(text.data).strip() else {}
+    waiting: list[Any] = [body.get("variables")]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            if isinstance(each.get("data"), list) and isinstance(each.get("datatype"), str):
+                each["data"] = _encoded(each["data"], each["datatype"], each.get("shape"))
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    check_few(body)
+    return body
+
+
+def _encoded(data: list[Any], datatype: str, shape: object) -> tensors.Encoded:
+    try:
+        return tensors.Encoded(tensors.encode(data, datatype, shape_of(shape, ""), ""))
+    except InvalidRequest as error:
+        return tensors.Encoded(b"", error.violations[0].description)
+    except UnicodeEncodeError:
+        return tensors.Encoded(b"", "a string is no Unicode text")
 
 
 def _decoded(text: bytes) -> str:

@@ -7,12 +7,12 @@ from typing import Any, TypeAlias
 from graphql import GraphQLResolveInfo, GraphQLSchema, build_schema
 
 from maas_server._core import CoreError
-from maas_server._stubs.inference import grpc_service_pb2 as pb
 from maas_server.errors import NotFound
 from maas_server.front import Front, Protocol, core_error
-from maas_server.http.infer_request import Wanted, build_request
-from maas_server.http.infer_response import build_answer
-from maas_server.http.messages import wrong
+from maas_server.http.infer_request import build_request
+from maas_server.http.infer_response import write_outputs
+from maas_server.http.large_json import LargeJson
+from maas_server.http.messages import Blob, wrong
 from maas_server.http.models import Models
 from maas_server.models.registry import ModelView, VersionView
 from maas_server.models.runner import TensorInfo
@@ -149,7 +149,7 @@ class Resolvers:
 
     async def predict(
         self,
-        _: Info,
+        info: Info,
         model: str,
         inputs: list[dict[str, Any]],
         version: int | None = None,
@@ -165,11 +165,12 @@ class Resolvers:
         body = {"inputs": inputs, "outputs": [{"name": name} for name in outputs or ()]}
         raw, _wanted = build_request(model, named, body, memoryview(b""))
         try:
-            answer = pb.ModelInferResponse.FromString(await self._front.infer(Protocol.MODEL_INFER, raw, None))
+            answer = await self._front.infer(Protocol.MODEL_INFER, raw, None)
         except CoreError as error:
             raise triton_error(core_error(error), model, named) from None
-        told, _pieces = build_answer(answer, Wanted())
-        return {"model": answer.model_name, "version": int(answer.model_version), "outputs": told["outputs"]}
+        large: LargeJson = info.context
+        name, number, told = await large.write(len(answer), write_outputs, Blob(answer), large.max_bytes)
+        return {"model": name, "version": number, "outputs": told}
 
 
 def build() -> GraphQLSchema:

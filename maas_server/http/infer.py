@@ -11,11 +11,11 @@ from maas_server._stubs.inference import grpc_service_pb2 as pb
 from maas_server.errors import InvalidRequest, NotFound, Unavailable
 from maas_server.front import Front, Protocol, core_error
 from maas_server.http import infer_raw
-from maas_server.http.apart import apart
 from maas_server.http.failures import HttpError
-from maas_server.http.infer_request import build_request
-from maas_server.http.infer_response import build_response
-from maas_server.http.messages import Request, Response, parse_object, whole_number
+from maas_server.http.infer_request import build_request, read_request
+from maas_server.http.infer_response import json_bytes, response_of, write_response
+from maas_server.http.large_json import LARGE_TENSORS
+from maas_server.http.messages import Blob, Request, Response, whole_number
 from maas_server.http.models import Models
 from maas_server.models.registry import VersionView
 from maas_server.protocols.not_found import triton_error
@@ -60,13 +60,19 @@ async def model_infer(front: Front, models: Models, request: Request) -> Respons
             head, body = infer_raw.describe(body, _serving(models, model, version))
             raw, wanted = build_request(model, version, head, memoryview(body))
         else:
-            raw, wanted = await apart(len(text), lambda: build_request(model, version, parse_object(text), binary))
+            reading = request.large.read(len(text), read_request, model, version, Blob(text), Blob(binary))
+            blob, wanted = await while_present(request, reading)
+            raw = bytes(blob.data)
         answer = await while_present(request, front.infer(Protocol.MODEL_INFER, raw, None))
     except CoreError as error:
         raise triton_error(core_error(error), model, version) from None
     except (NotFound, Unavailable) as error:
         raise triton_error(error, model, version) from None
-    return await apart(len(answer), lambda: build_response(pb.ModelInferResponse.FromString(answer), wanted))
+    size = len(answer)
+    if size > LARGE_TENSORS:
+        size = json_bytes(pb.ModelInferResponse.FromString(answer), wanted)
+    writing = request.large.write(size, write_response, Blob(answer), wanted, request.large.max_bytes)
+    return response_of(*await while_present(request, writing))
 
 
 def _serving(models: Models, model: str, version: str) -> VersionView:

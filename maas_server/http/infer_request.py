@@ -12,7 +12,7 @@ from typing import Any
 from maas_server._stubs.inference import grpc_service_pb2 as pb
 from maas_server.errors import InvalidRequest
 from maas_server.http import tensors
-from maas_server.http.messages import invalid, kind, wrong
+from maas_server.http.messages import Blob, invalid, parse_object, wrong
 
 # Parameters of REST alone; the rest goes to the core as it came.
 BINARY_SIZE = "binary_data_size"
@@ -60,6 +60,16 @@ def build_request(model: str, version: str, body: Mapping[str, Any], binary: mem
     return b"".join((request.SerializeToString(), *raw.pieces)), wanted
 
 
+def read_request(model: str, version: str, text: Blob, binary: Blob) -> tuple[Blob, Wanted]:
+    """Return what `build_request` does, for JSON that is still text.
+
+    Raises:
+        InvalidRequest: it is no JSON, or a field is missing or wrong.
+    """
+    raw, wanted = build_request(model, version, parse_object(text.data), memoryview(binary.data))
+    return Blob(raw), wanted
+
+
 class _RawContents:
     """The encoded field raw_input_contents, and what is left of the binary data behind the JSON."""
 
@@ -86,7 +96,7 @@ def _add_input(request: pb.ModelInferRequest, given: object, path: str, raw: _Ra
         raise wrong(path, "an object", given)
     name = _text(given, "name", f"{path}.name")
     datatype = _text(given, "datatype", f"{path}.datatype")
-    shape = _shape(given.get("shape"), f"{path}.shape")
+    shape = shape_of(given.get("shape"), f"{path}.shape")
     tensor = request.inputs.add(name=name, datatype=datatype, shape=shape)
     size = None
     shared = False
@@ -160,7 +170,12 @@ def _text(given: Mapping[str, Any], name: str, path: str) -> str:
     return value
 
 
-def _shape(value: object, path: str) -> list[int]:
+def shape_of(value: object, path: str) -> list[int]:
+    """Return a tensor's shape.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
     if value is None:
         raise invalid(path, "missing")
     if not isinstance(value, list):
@@ -169,8 +184,7 @@ def _shape(value: object, path: str) -> list[int]:
         raise invalid(path, f"expected at most {tensors.MAX_RANK} dimensions, got {len(value)}")
     for size in value:
         if type(size) is not int or not 0 <= size <= _MAX_INT64:
-            shown = size if isinstance(size, int | float) else kind(size)
-            raise invalid(path, f"expected whole numbers from 0, got {shown}")
+            raise wrong(path, "whole numbers from 0", size)
     return value
 
 

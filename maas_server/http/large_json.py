@@ -24,7 +24,7 @@ T = TypeVar("T")
 # Text below this takes about as long to read as to hand over.
 _LARGE_TEXT = 1 << 20
 # Of tensors that are to be written: numbers take longer to write than to read, and are longer as text.
-_LARGE_TENSORS = 64 << 10
+LARGE_TENSORS = 64 << 10
 # How many jobs may wait, of either kind. Answers cost the more the later they are refused.
 _READS_AT_ONCE = 8
 _WRITES_AT_ONCE = 64
@@ -34,7 +34,9 @@ _JOB_SECONDS = 120.0
 # The process ends after so long without a job, or so many bytes in and out of it, and its memory with it.
 _IDLE_SECONDS = 10.0
 _BYTES_PER_PROCESS = 256 << 20
-_COMMAND = "import sys; sys.path[:] = sys.argv[2:]; from maas_server.http.json_process import main; main(int(sys.argv[1]))"
+_COMMAND = (
+    "import sys; sys.path[:] = sys.argv[2:]; from maas_server.http.json_process import main; main(int(sys.argv[1]))"
+)
 
 
 class LargeJson:
@@ -73,16 +75,20 @@ class LargeJson:
             Unavailable: too many wait already, or the process ended.
             Exception: what `work` raises.
         """
-        if size <= _LARGE_TENSORS:
+        if size <= LARGE_TENSORS:
             return work(*arguments)
         return await self._run(self._writes, size, work, arguments)
 
     async def close(self) -> None:
-        """End the process, once what it does is done."""
+        """End the process. What it still does is for nobody: requests that wait are over, or were given up."""
         if self._idle is not None:
             self._idle.cancel()
-        await asyncio.wrap_future(self._thread.submit(self._end))
-        self._thread.shutdown()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        process = self._process
+        if process is not None:
+            process.kill()
+        await asyncio.to_thread(self._thread.shutdown)
+        self._end()
 
     async def _run(
         self, slots: threading.BoundedSemaphore, size: int, work: Callable[..., T], arguments: tuple[Any, ...]
@@ -140,7 +146,7 @@ class LargeJson:
                 )
         except OSError as error:
             ours.close()
-            log.error("json_process_lost", error=str(error))
+            log.warning("json_process_lost", error=str(error))
             raise Unavailable("the process for large JSON does not start", retry_after=_RETRY_SECONDS) from None
         self._connection = ours
         self._done_bytes = 0

@@ -52,7 +52,7 @@ class HttpServer:
         thread.
         """
         self._settings = settings
-        self._front = Front(engine)
+        self._front = Front(engine, max_answer_bytes=settings.max_message_bytes)
         self._handlers = handlers
         self._registry = registry
         self._ready = ready
@@ -146,6 +146,7 @@ class HttpServer:
         try:
             await server.serve(sockets=[listener])
         finally:
+            await self._app.close()
             self._front.detach()
 
 

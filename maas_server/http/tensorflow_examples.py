@@ -7,8 +7,43 @@ from typing import Any
 
 from maas_server._stubs.tensorflow_serving import example_pb2
 from maas_server._stubs.tensorflow_serving import prediction_service_pb2 as pb
-from maas_server.http.messages import invalid, wrong
-from maas_server.http.tensorflow_tensors import from_b64, is_b64
+from maas_server.http.messages import Blob, dump_within, invalid, parse_object, wrong
+from maas_server.http.tensorflow_tensors import from_b64, is_b64, signature_name
+from maas_server.http.tensors import check_infinities
+
+
+def read_examples(text: Blob) -> Blob:
+    """Return a serialized ClassificationRequest, which has the same fields as that of regress, without the model.
+
+    Raises:
+        InvalidRequest: the text is no JSON, or a field is missing or wrong.
+    """
+    body = parse_object(text.data)
+    message = pb.ClassificationRequest()
+    message.model_spec.signature_name = signature_name(body)
+    fill_input(message.input, body)
+    return Blob(message.SerializeToString())
+
+
+def write_classifications(answer: Blob, most: int) -> Blob:
+    """Return label and score of each class of each example in a serialized ClassificationResponse, as JSON.
+
+    Raises:
+        Overloaded: the JSON would have more than `most` bytes.
+    """
+    result = pb.ClassificationResponse.FromString(bytes(answer.data)).result
+    results = [[[each.label, each.score] for each in one.classes] for one in result.classifications]
+    return Blob(dump_within({"results": results}, most))
+
+
+def write_regressions(answer: Blob, most: int) -> Blob:
+    """Return the value of each example in a serialized RegressionResponse, as JSON.
+
+    Raises:
+        Overloaded: the JSON would have more than `most` bytes.
+    """
+    result = pb.RegressionResponse.FromString(bytes(answer.data)).result
+    return Blob(dump_within({"results": [one.value for one in result.regressions]}, most))
 
 
 def fill_input(message: pb.Input, body: Mapping[str, Any]) -> None:
@@ -47,6 +82,7 @@ def _fill_feature(feature: example_pb2.Feature, value: object, path: str) -> Non
         elif types == {int}:
             feature.int64_list.value.extend(values)
         elif types <= {int, float}:
+            check_infinities(values, path)
             feature.float_list.value.extend(map(float, values))
         else:
             feature.bytes_list.value.extend(_bytes(each, path) for each in values)
@@ -62,13 +98,3 @@ def _bytes(value: object, path: str) -> bytes:
     if isinstance(value, dict) and is_b64(value):
         return from_b64(value, path)
     raise wrong(path, 'numbers, strings or {"b64": "..."}, all of one kind', value)
-
-
-def classifications(result: pb.ClassificationResult) -> list[list[list[Any]]]:
-    """Return label and score of each class of each example."""
-    return [[[each.label, each.score] for each in one.classes] for one in result.classifications]
-
-
-def regressions(result: pb.RegressionResult) -> list[float]:
-    """Return one value for each example."""
-    return [one.value for one in result.regressions]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf import json_format
@@ -14,15 +15,13 @@ from maas_server.compat_pool import COMPAT_POOL
 from maas_server.errors import MaasError, NotFound, Unavailable
 from maas_server.front import Front, Protocol, core_error
 from maas_server.http import tensorflow_examples, tensorflow_tensors
-from maas_server.http.apart import apart
 from maas_server.http.calls import Calls
 from maas_server.http.infer import while_present
-from maas_server.http.messages import Request, Response, invalid, json_response, parse_object, whole_number, wrong
+from maas_server.http.messages import Blob, Request, Response, invalid, json_response, whole_number
 from maas_server.http.models import Models
 from maas_server.http.routing import Handler, Operation, Route
-from maas_server.models.runner import Signature
 from maas_server.protocols import tensorflow
-from maas_server.protocols.not_found import tensorflow_error
+from maas_server.protocols.not_found import NOT_SERVING, tensorflow_error
 
 _PREDICTION = "/tensorflow.serving.PredictionService/"
 _MODEL = "/tensorflow.serving.ModelService/"
@@ -79,78 +78,63 @@ class TensorFlowRoutes:
         )
 
     async def _classify(self, request: Request) -> Response:
-        message = pb.ClassificationRequest()
-        await _fill_examples(message, request)
-        answer = await self._calls.unary(_PREDICTION + "Classify", message, pb.ClassificationResponse)
-        return json_response({"results": tensorflow_examples.classifications(answer.result)})
+        raw = await self._calls.unary_bytes(_PREDICTION + "Classify", await _examples(request))
+        return await _written(request, raw, tensorflow_examples.write_classifications)
 
     async def _regress(self, request: Request) -> Response:
-        message = pb.RegressionRequest()
-        await _fill_examples(message, request)
-        answer = await self._calls.unary(_PREDICTION + "Regress", message, pb.RegressionResponse)
-        return json_response({"results": tensorflow_examples.regressions(answer.result)})
+        raw = await self._calls.unary_bytes(_PREDICTION + "Regress", await _examples(request))
+        return await _written(request, raw, tensorflow_examples.write_regressions)
 
     async def _predict(self, request: Request) -> Response:
-        text = await request.read()
-        body = await apart(len(text), lambda: parse_object(text))
-        spec = model_pb2.ModelSpec(signature_name=_signature_name(body))
+        body = await request.read()
+        spec = model_pb2.ModelSpec()
         _fill_spec(spec, request)
         try:
             try:
-                return await self._run(request, len(text), body, spec)
-            except (NotFound, Unavailable):
+                answer, rows = await self._run(request, body, spec)
+            except (NotFound, Unavailable) as error:
+                if error.reason not in NOT_SERVING:
+                    raise
                 # What is known of the model here may be some moments old.
                 await self._models.refresh()
-                return await self._run(request, len(text), body, spec)
+                answer, rows = await self._run(request, body, spec)
         except MaasError as error:
             raise tensorflow_error(error, spec, self._models.seen(spec.name)) from None
+        return await _written(request, answer, tensorflow_tensors.write_predicted, rows)
 
-    async def _run(self, request: Request, size: int, body: dict[str, Any], spec: model_pb2.ModelSpec) -> Response:
-        """Answer what a text of `size` bytes asked for."""
+    async def _run(self, request: Request, body: bytes, spec: model_pb2.ModelSpec) -> tuple[bytes, bool]:
+        """Return the serialized answer, and whether it is wanted row by row."""
         tensorflow.check_spec(spec)
         view = self._models.seen(spec.name)
         if view is None:
             raise NotFound(f"no model {spec.name!r}", reason="MODEL_NOT_FOUND")
         version = tensorflow.serving_version(view, spec)
-        signature = version.signature
-        assert signature is not None
+        assert version.signature is not None
+        reading = request.large.read(len(body), tensorflow_tensors.read_predict, Blob(body), version.signature)
+        told, rows, spec.signature_name = await while_present(request, reading)
         message = pb.PredictRequest(model_spec=spec)
         # Encoded by this version's signature, and so meant for no other.
         message.model_spec.version.value = version.version
-        rows = await apart(size, lambda: _fill_inputs(message, body, signature))
-        raw = await apart(size, message.SerializeToString)
+        raw = b"".join((message.SerializeToString(), told.data))
         try:
             answer = await while_present(request, self._front.infer(Protocol.TENSORFLOW_PREDICT, raw, None))
         except CoreError as error:
             raise core_error(error) from None
-        return await apart(len(answer), lambda: _predicted(answer, rows=rows))
+        return answer, rows
 
 
-def _predicted(raw: bytes, *, rows: bool) -> Response:
-    answer = pb.PredictResponse.FromString(raw)
-    if rows:
-        return json_response({"predictions": tensorflow_tensors.predictions(answer.outputs)})
-    values = {name: tensorflow_tensors.decode(name, proto) for name, proto in sorted(answer.outputs.items())}
-    return json_response({"outputs": next(iter(values.values())) if len(values) == 1 else values})
-
-
-def _fill_inputs(message: pb.PredictRequest, body: dict[str, Any], signature: Signature) -> bool:
-    columns, rows = tensorflow_tensors.columns(body, signature)
-    infos = {info.name: info for info in signature.inputs}
-    for name, values in columns.items():
-        path = f"inputs[{name!r}]"
-        if name not in infos:
-            raise invalid(path, f"the model has no such input; it has {', '.join(infos)}")
-        tensorflow_tensors.encode(values, infos[name], path, message.inputs[name])
-    return rows
-
-
-async def _fill_examples(message: pb.ClassificationRequest | pb.RegressionRequest, request: Request) -> None:
-    text = await request.read()
-    body = await apart(len(text), lambda: parse_object(text))
+async def _examples(request: Request) -> bytes:
+    """Return the serialized request of classify, which has the same fields as that of regress."""
+    message = pb.ClassificationRequest()
     _fill_spec(message.model_spec, request)
-    message.model_spec.signature_name = _signature_name(body)
-    await apart(len(text), lambda: tensorflow_examples.fill_input(message.input, body))
+    body = await request.read()
+    told = await while_present(request, request.large.read(len(body), tensorflow_examples.read_examples, Blob(body)))
+    return b"".join((message.SerializeToString(), told.data))
+
+
+async def _written(request: Request, answer: bytes, write: Callable[..., Blob], *arguments: object) -> Response:
+    writing = request.large.write(len(answer), write, Blob(answer), request.large.max_bytes, *arguments)
+    return Response(bytes((await while_present(request, writing)).data))
 
 
 def _fill_spec(spec: model_pb2.ModelSpec, request: Request) -> None:
@@ -167,13 +151,6 @@ def _version(request: Request) -> int:
     if version is None:
         raise invalid("version", f"expected digits, got {text[:64]!r}")
     return version
-
-
-def _signature_name(body: dict[str, Any]) -> str:
-    name = body.get("signature_name", "")
-    if not isinstance(name, str):
-        raise wrong("signature_name", "a string", name)
-    return name
 
 
 def _json(message: Message) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from maas_server._stubs.tensorflow_serving import prediction_service_pb2 as pb
 from maas_server._stubs.tensorflow_serving import tensor_pb2
 from maas_server.errors import InternalError, InvalidRequest
 from maas_server.http import tensors
-from maas_server.http.messages import invalid, wrong
+from maas_server.http.messages import Blob, check_size, dump_within, invalid, parse_object, wrong
 from maas_server.models.runner import NUMPY_DTYPES, Signature, TensorInfo
 from maas_server.protocols.tensorflow import DATATYPES
 
@@ -20,6 +21,57 @@ _DATATYPES = {number: name for name, number in DATATYPES.items()}
 _B64 = "b64"
 # Outputs that are called so are bytes, not text.
 _BYTES_SUFFIX = "_bytes"
+
+
+def read_predict(text: Blob, signature: Signature) -> tuple[Blob, bool, str]:
+    """Return the inputs as a serialized PredictRequest, whether they came row by row, and the signature's name.
+
+    Raises:
+        InvalidRequest: the text is no JSON, or a field is missing or wrong.
+    """
+    body = parse_object(text.data)
+    name = signature_name(body)
+    values, rows = columns(body, signature)
+    infos = {info.name: info for info in signature.inputs}
+    message = pb.PredictRequest()
+    for input_name, given in values.items():
+        path = f"inputs[{input_name!r}]"
+        if input_name not in infos:
+            raise invalid(path, f"the model has no such input; it has {', '.join(infos)}")
+        encode(given, infos[input_name], path, message.inputs[input_name])
+    return Blob(message.SerializeToString()), rows, name
+
+
+def signature_name(body: Mapping[str, Any]) -> str:
+    """Return the name of the signature that a body asks for.
+
+    Raises:
+        InvalidRequest: it is no string.
+    """
+    name = body.get("signature_name", "")
+    if not isinstance(name, str):
+        raise wrong("signature_name", "a string", name)
+    return name
+
+
+def write_predicted(answer: Blob, most: int, rows: bool) -> Blob:
+    """Return a serialized PredictResponse as JSON.
+
+    Raises:
+        InvalidRequest: an output has no form in JSON, or no rows where rows are wanted.
+        Overloaded: the JSON would have more than `most` bytes.
+    """
+    outputs = pb.PredictResponse.FromString(bytes(answer.data)).outputs
+    size = 0.0
+    for name, proto in outputs.items():
+        size += tensors.text_size(proto.tensor_content, _DATATYPES[proto.dtype]) or proto.ByteSize()
+        if rows and len(outputs) > 1:
+            size += len(name) * next(iter(_shape(proto)), 0)
+    check_size(size * tensors.CERTAIN, most)
+    if rows:
+        return Blob(dump_within({"predictions": predictions(outputs)}, most))
+    values = {name: decode(name, proto) for name, proto in sorted(outputs.items())}
+    return Blob(dump_within({"outputs": next(iter(values.values())) if len(values) == 1 else values}, most))
 
 
 def columns(body: Mapping[str, Any], signature: Signature) -> tuple[dict[str, Any], bool]:

@@ -63,8 +63,8 @@ def write_repository(root: Path) -> None:
         os.utime(path, (1, 1))
 
 
-def settings_for(path: Path) -> Settings:
-    return Settings(path=path, grpc_port=0, http_port=0, settle=0, drain_delay=0, grace=5, max_message_bytes=MAX_BODY)
+def settings_for(path: Path, max_body: int = MAX_BODY) -> Settings:
+    return Settings(path=path, grpc_port=0, http_port=0, settle=0, drain_delay=0, grace=5, max_message_bytes=max_body)
 
 
 def client_of(server: InProcessServer) -> httpx.AsyncClient:

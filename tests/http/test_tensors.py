@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from maas_server.errors import InvalidRequest
 from maas_server.http import tensors
+from maas_server.http.messages import parse_object
+from maas_server.models.runner import NUMPY_DTYPES
 
 
 def test_flat_and_nested_data_are_the_same() -> None:
@@ -69,8 +72,8 @@ def test_numbers_out_of_range_are_refused(datatype: str, value: float) -> None:
         ("FP32", {}, "expected numbers, got an object"),
         ("INT32", 1.5, "expected whole numbers, got 1.5"),
         ("INT32", False, "expected whole numbers, got false"),
-        ("BOOL", 1, "expected true or false, got a number"),
-        ("BYTES", 1, "expected strings, got a number"),
+        ("BOOL", 1, "expected true or false, got 1"),
+        ("BYTES", 1, "expected strings, got 1"),
         ("BF16", 1.0, "no form in JSON"),
     ],
 )
@@ -89,7 +92,10 @@ def test_values_of_another_kind_are_refused(datatype: str, value: object, told: 
         ([1, 2, 3], [2, 2], r"expected data of shape \[2,2\], got \[3\]"),
         ([[1, 2, 3, 4]], [2, 2], r"expected data of shape \[2,2\], got \[1,4\]"),
         ([[[1]]], [1, 1], r"got \[1,1,1\]"),
-        (1, [2], r"expected data of shape \[2\], got \[\]"),
+        (1, [2], r"expected an array for the shape \[2\], got 1"),
+        ("abcd", [1, 4], r"expected an array for the shape \[1,4\], got a string"),
+        ({"a": 1}, [1, 4], r"expected an array for the shape \[1,4\], got an object"),
+        (None, [2], "got null"),
         ([], [1], r"got \[0\]"),
     ],
 )
@@ -121,11 +127,24 @@ def test_strings_carry_their_lengths() -> None:
     assert tensors.decode_strings(raw) == [b"", "ä".encode(), b"longer"]
 
 
+def parsed(text: str) -> list[float]:
+    values: list[float] = parse_object(f'{{"data": {text}}}'.encode())["data"]
+    return values
+
+
 def test_what_is_no_number_survives() -> None:
-    raw = tensors.encode([math.nan, math.inf, -math.inf], "FP32", [3], "data")
+    raw = tensors.encode(parsed("[NaN, Infinity, -Infinity]"), "FP32", [3], "data")
     nan, *infinities = tensors.decode(raw, "FP32")
     assert math.isnan(nan)
     assert infinities == [math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("text", ["[1e400]", "[Infinity, -1e400]", "[0.5, 1" + "0" * 400 + ".0]"])
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+def test_infinity_is_only_what_is_called_so(text: str, datatype: str) -> None:
+    values = parsed(text)
+    with pytest.raises(InvalidRequest, match="a number is out of the range of FP64"):
+        tensors.encode(values, datatype, [len(values)], "data")
 
 
 def test_floats_have_the_fewest_digits_that_tell_them_apart() -> None:
@@ -133,6 +152,23 @@ def test_floats_have_the_fewest_digits_that_tell_them_apart() -> None:
     decoded = tensors.decode(values.tobytes(), "FP32")
     assert decoded == [0.1, 0.33333334, 16777216.0, 1e-45, 3.4028235e38]
     assert np.array_equal(np.array(decoded, np.float32), values)
+
+
+def test_floats_of_all_sizes_are_those_that_numpy_writes() -> None:
+    bits = np.random.default_rng(3).integers(0, 1 << 32, 20_000, np.uint32)
+    powers = np.ldexp(np.float32(1), np.arange(-149, 128)).astype(np.float32)
+    short = np.round(np.random.default_rng(4).standard_normal(20_000), 3).astype(np.float32)
+    array = np.concatenate([bits.view(np.float32), powers, -powers, short, np.zeros(2, np.float32)])
+    expected = array.astype(np.str_).astype(np.float64)
+    assert np.array_equal(np.array(tensors.decode(array.tobytes(), "FP32")), expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("datatype", ["BOOL", "INT8", "UINT16", "FP16", "FP32", "FP64"])
+@pytest.mark.parametrize("count", [0, 1, 100, 20_000])
+def test_the_size_of_text_is_known_before_it_is_written(datatype: str, count: int) -> None:
+    raw = (np.random.default_rng(5).standard_normal(count) * 100).astype(NUMPY_DTYPES[datatype]).tobytes()
+    text = json.dumps(tensors.decode(raw, datatype), separators=(",", ":"))
+    assert tensors.text_size(raw, datatype) == pytest.approx(len(text), rel=0.15, abs=2)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (0,), (2, 3), (2, 0), (0, 2), (2, 0, 3), (1, 2, 3, 1)])

@@ -39,7 +39,7 @@ def of_size(size: int) -> bytes:
 
 async def test_a_request_that_is_too_large_to_be_read_on_the_loop_is_refused() -> None:
     caller: Any = Caller()
-    handler = unary(answer, model_pb2.ModelStatusRequest, most_bytes=100_000)
+    handler: Any = unary(answer, model_pb2.ModelStatusRequest, most_bytes=100_000)
     raw = of_size(100_000)
     assert len(raw) == 100_000
     assert model_pb2.ModelStatusResponse.FromString(await handler.unary_unary(raw, caller)).models[0].name == "m"
@@ -52,7 +52,8 @@ async def test_a_request_that_is_too_large_to_be_read_on_the_loop_is_refused() -
 
 async def test_bytes_that_are_no_message_are_refused_by_its_name() -> None:
     caller: Any = Caller()
+    handler: Any = unary(answer, model_pb2.ModelStatusRequest)
     with pytest.raises(grpc.aio.AbortError):
-        await unary(answer, model_pb2.ModelStatusRequest).unary_unary(b"\xff", caller)
+        await handler.unary_unary(b"\xff", caller)
     assert caller.error[1] == "the message is no maas.v1.ModelStatusRequest"
     assert MOST_BYTES == 4 << 20

@@ -200,12 +200,11 @@ async def test_a_stopping_server_reads_no_further_and_answers_what_it_took() -> 
 
 
 async def test_a_caller_who_is_gone_when_it_is_written_to_cancels_the_stream() -> None:
-    front, caller = HandFront(), Caller(2)
+    class Gone(Caller):
+        async def write(self, message: bytes) -> None:
+            raise grpc.aio.InternalError("the call is over")
 
-    async def broken(_: bytes) -> None:
-        raise grpc.aio.InternalError("the call is over")
-
-    caller.write = broken  # type: ignore[method-assign]
+    front, caller = HandFront(), Gone(2)
     serving = start(front, caller)
     assert await until_still(lambda: len(front.answers)) == 2
     front.answers[0].set_result(b"first")
