@@ -144,10 +144,10 @@ def serve(repository: Path, *options: str) -> Server:
 
 def reference(name: str, *arguments: str | Path, policy: str) -> Server:
     """Start one of the servers in references.py under the given scheduling policy."""
-    return reference_module("benchmarks.references", policy, name, *arguments)
+    return reference_module("benchmarks.references", name, *arguments, policy=policy)
 
 
-def reference_module(module: str, policy: str, *arguments: str | Path) -> Server:
+def reference_module(module: str, *arguments: str | Path, policy: str) -> Server:
     """Start a module that serves under the given scheduling policy."""
     return Server.start([sys.executable, "-m", module, policy, *arguments])
 

@@ -1,4 +1,8 @@
-"""perf_analyzer, Triton's own load generator, on us and on a plain handler: the same client, the same protocol."""
+"""perf_analyzer, Triton's own load generator, on us and on a plain handler: the same client, the same protocol.
+
+The plain handler runs as it comes. The details also compare with one that is given the scheduling policy that our
+server gives itself.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,8 @@ from benchmarks.report import Goal, Result
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".venv" / "foreign" / "perf_analyzer"
-CONCURRENCIES = (1, 8, 64)
+# The kernel's own scheduling policy.
+AS_IT_COMES = "SCHED_OTHER"
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,12 @@ def _measure(bench: Bench, concurrency: int) -> dict[str, float]:
     _install()
     with serve(repository) as ours:
         policy = ours.scheduling_policy()
-        plain = reference_module("benchmarks.peers.plain", policy, model.name, model.path)
-        with plain as other:
-            model.check_infer(ours.target)
-            model.check_infer(other.target)
-            seen: dict[str, list[Measured]] = {"ours": [], "plain": []}
+        plain = reference_module("benchmarks.peers.plain", model.name, model.path, policy=AS_IT_COMES)
+        tuned = reference_module("benchmarks.peers.plain", model.name, model.path, policy=policy)
+        with plain as other, tuned as best:
+            for server in (ours, other, best):
+                model.check_infer(server.target)
+            seen: dict[str, list[Measured]] = {"ours": [], "plain": [], "tuned": []}
 
             def per_second(side: str, server: Server) -> float:
                 seen[side].append(_analyze(bench, server, model, concurrency))
@@ -78,11 +84,12 @@ def _measure(bench: Bench, concurrency: int) -> dict[str, float]:
                 3 if bench.quick else 5,
                 ours=lambda: per_second("ours", ours),
                 plain=lambda: per_second("plain", other),
+                tuned=lambda: per_second("tuned", best),
             )
     # The first round counts neither here nor there.
     p50 = [
-        {"ours": mine.p50_us, "plain": its.p50_us}
-        for mine, its in zip(seen["ours"][1:], seen["plain"][1:], strict=True)
+        {side: each.p50_us for side, each in zip(seen, sides, strict=True)}
+        for sides in zip(*(measured[1:] for measured in seen.values()), strict=True)
     ]
     return {
         "ours_per_second": median(rounds, "ours"),
@@ -91,6 +98,8 @@ def _measure(bench: Bench, concurrency: int) -> dict[str, float]:
         "ours_p50": median(p50, "ours"),
         "plain_p50": median(p50, "plain"),
         "p50_ratio": median_ratio(p50, "ours", "plain"),
+        "per_second_ratio_to_tuned": median_ratio(rounds, "ours", "tuned"),
+        "p50_ratio_to_tuned": median_ratio(p50, "ours", "tuned"),
     }
 
 
