@@ -51,7 +51,7 @@ struct OutputSpec {
   int pad_group = -1;              // Un-padded to the row's own length along pad_axis.
   int pad_axis = -1;
   std::optional<std::vector<int64_t>>
-      wire_dims;                    // What clients get where that is not `dims`; as InputSpec's.
+      wire_dims;  // What clients get where that is not `dims`; as InputSpec's.
   // Rank and sizes come from the run: the file does not say them, or the values of inputs decide. `dims` and
   // `sources` are not read then. Only without a batch axis, padding and wire_dims.
   bool any_shape = false;
