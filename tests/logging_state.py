@@ -14,9 +14,13 @@ def restored_logging() -> Iterator[None]:
     """Undo what happens to the root logger and to structlog inside the block."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    # pytest's own handlers live as long as the run, with whatever filters a test leaves on them.
+    filters = [list(handler.filters) for handler in handlers]
     try:
         yield
     finally:
         root.handlers[:] = handlers
+        for handler, before in zip(handlers, filters, strict=True):
+            handler.filters[:] = before
         root.setLevel(level)
         structlog.reset_defaults()

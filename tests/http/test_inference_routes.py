@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from maas_server import __version__
+from tests.logging_state import restored_logging
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -119,11 +120,12 @@ async def test_shared_memory_is_off_unless_allowed(client: httpx.AsyncClient, ki
 
 
 async def test_log_levels_are_told_and_changed(client: httpx.AsyncClient) -> None:
-    before = (await client.get("/v2/logging")).json()
-    changed = await client.post("/v2/logging", json={"log_verbose_level": 1})
-    assert changed.json()["log_verbose_level"] == 1
-    restored = await client.post("/v2/logging", json={"log_verbose_level": before["log_verbose_level"]})
-    assert restored.json() == before
+    with restored_logging():
+        before = (await client.get("/v2/logging")).json()
+        changed = await client.post("/v2/logging", json={"log_verbose_level": 1})
+        assert changed.json()["log_verbose_level"] == 1
+        restored = await client.post("/v2/logging", json={"log_verbose_level": before["log_verbose_level"]})
+        assert restored.json() == before
 
 
 async def test_nothing_is_traced(client: httpx.AsyncClient) -> None:
