@@ -37,9 +37,6 @@ class Front:
         self._core = _core.Front(engine.core, max_answer_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._groups = itertools.count(1)
-        self._closed = False
-        self.refused = 0
-        """Requests that came after `close`."""
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver answers on `loop` from now on."""
@@ -75,14 +72,17 @@ class Front:
             CoreError: refused.
         """
         assert self._loop is not None
-        self.refused += self._closed
         future: asyncio.Future[bytes] = self._loop.create_future()
         return future, self._core.submit(protocol, raw, _deadline(seconds), future)
 
     def close(self) -> None:
         """Refuse with UNAVAILABLE whatever `submit` is given from now on; what was accepted goes on."""
-        self._closed = True
         self._core.close()
+
+    @property
+    def refused(self) -> int:
+        """How many requests came after `close`."""
+        return self._core.refused
 
     def cancel(self, ticket: int) -> None:
         """The caller of a request went away; one that is over is ignored. Its future is the caller's to cancel."""

@@ -114,7 +114,10 @@ void AsyncioSink::Complete(std::span<Completion> done) {
 
 uint64_t AsyncioSink::Submit(Engine* engine, const Codec& codec, const py::bytes& raw, int64_t deadline_ns,
                              const py::object& future) {
-  if (closed_) Raise(Status(Code::kUnavailable, "DRAINING", "the server stops"));
+  if (closed_) {
+    ++refused_;
+    Raise(Status(Code::kUnavailable, "DRAINING", "the server stops"));
+  }
   Call* call = NewCall(raw.ptr(), future.ptr(), false);
   const Status status =
       Submit(engine, BytesOf(raw.ptr()), deadline_ns, {this, call, 0, &codec, max_answer_bytes_}, call);

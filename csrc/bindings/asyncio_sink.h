@@ -40,6 +40,8 @@ class AsyncioSink final : public CompletionSink {
                   const pybind11::object& future);
   // Every Submit() from now on is refused with UNAVAILABLE; what was accepted goes on.
   void Close() { closed_ = true; }
+  // How many Submit() calls came after that.
+  uint64_t refused() const { return refused_; }
   // Submits the requests of one PredictStreamRequest. Returns (accepted, errors): `errors` are chunks of
   // encoded answers to the requests that were refused, about kMaxSharedBytes each. Raises CoreError when the
   // message itself does not decode.
@@ -79,6 +81,7 @@ class AsyncioSink final : public CompletionSink {
   std::vector<uint32_t> free_;
   uint32_t generation_ = 0;
   bool closed_ = false;
+  uint64_t refused_ = 0;
 
   Mutex mu_;
   std::vector<Completion> done_ MAAS_GUARDED_BY(mu_);

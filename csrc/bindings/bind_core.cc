@@ -82,6 +82,7 @@ class Front {
     return sink_.SubmitStream(engine_.get(), raw, deadline_ns, stream, group);
   }
   void Close() { sink_.Close(); }
+  uint64_t refused() const { return sink_.refused(); }
   void CancelStream(const py::object& stream) { sink_.CancelStream(engine_.get(), stream); }
   void Cancel(uint64_t ticket) { sink_.Cancel(engine_.get(), ticket); }
   py::tuple Drain() { return sink_.Drain(); }
@@ -125,6 +126,7 @@ void BindCore(py::module_& m) {
       .def("submit_stream", &Front::SubmitStream, py::arg("raw"), py::arg("deadline_ns"), py::arg("stream"),
            py::arg("group"), "Accept a PredictStreamRequest; returns (accepted, answers to those refused).")
       .def("close", &Front::Close, "Refuse every submit() from now on; what was accepted goes on.")
+      .def_property_readonly("refused", &Front::refused, "How many submit() calls came after close().")
       .def("cancel", &Front::Cancel, py::arg("ticket"), "The caller went away.")
       .def("cancel_stream", &Front::CancelStream, py::arg("stream"),
            "Its caller went away, with all that is under way.")
