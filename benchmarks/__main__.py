@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.machine import scheduling_policy, unfit
 from benchmarks.processes import LOAD_CORE
-from benchmarks.report import Circumstances, append_to_history, table
+from benchmarks.report import Circumstances, Result, append_to_history, table
 from benchmarks.scenarios import SCENARIOS
 
 
@@ -29,16 +29,18 @@ def main() -> int:
 
     # Clients inside this process must not run on the server's core.
     os.sched_setaffinity(0, {LOAD_CORE})
-    results = []
+    results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="maas-bench-") as folder:
         bench = Bench(Path(folder), arguments.quick)
         circumstances = Circumstances.observe(scheduling_policy(bench))
         print(circumstances.header(), flush=True)
         for name in arguments.scenarios or SCENARIOS:
             print(f"... {name}", file=sys.stderr, flush=True)
-            results.append(SCENARIOS[name](bench))
-            if not arguments.quick:
-                append_to_history(results[-1], circumstances)
+            measured = SCENARIOS[name](bench)
+            for result in [measured] if isinstance(measured, Result) else measured:
+                results.append(result)
+                if not arguments.quick:
+                    append_to_history(result, circumstances)
     print(f"\n{table(results)}")
     return 0 if all(result.met for result in results) else 1
 

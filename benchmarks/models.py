@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,15 @@ def mlp(repository: Path) -> Model:
     return _dense(repository, "mlp", [784, 1024, 1024, 10])
 
 
+def deep(repository: Path, name: str = "deep", *, width: int = 4096, inner: int = 2) -> Model:
+    """784, `inner` times from `width` to `width`, 10: batching pays, since weights come from memory once per run.
+
+    Layers share two matrices by turns, so that more of them take time and no memory.
+    """
+    # A rectifier halves the power of what passes: without a gain nothing would be left of it.
+    return _dense(repository, name, [784, *[width] * (inner + 1), 10], distinct=2, gain=2**0.5)
+
+
 def image(repository: Path) -> Model:
     """Mean of each channel of an image: large in, three floats out, so that moving the bytes is what costs."""
     node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=0)
@@ -161,19 +171,26 @@ def image(repository: Path) -> Model:
     return Model("image", path, row, row.mean(axis=(2, 3)))
 
 
-def _dense(repository: Path, name: str, widths: Sequence[int]) -> Model:
+def _dense(
+    repository: Path, name: str, widths: Sequence[int], *, distinct: int | None = None, gain: float = 1.0
+) -> Model:
+    """Dense layers of these widths; of those of one shape at most `distinct` have matrices of their own."""
     random = np.random.default_rng(SEED)
     row = random.random((1, widths[0])).astype(np.float32)
     weights: dict[str, Array] = {}
+    seen: Counter[tuple[int, int]] = Counter()
     nodes, value, answer = [], "x", row
     layers = list(itertools.pairwise(widths))
     for index, (rows, columns) in enumerate(layers):
-        weight = (random.standard_normal((rows, columns)) / rows**0.5).astype(np.float32)
-        weights[f"w{index}"] = weight
+        which = seen[rows, columns] % distinct if distinct else index
+        seen[rows, columns] += 1
+        key = f"w{rows}x{columns}_{which}" if distinct else f"w{index}"
+        if key not in weights:
+            weights[key] = (random.standard_normal((rows, columns)) * gain / rows**0.5).astype(np.float32)
         activated = "y" if index == len(layers) - 1 else f"activated{index}"
-        nodes.append(helper.make_node("MatMul", [value, f"w{index}"], [f"product{index}"]))
+        nodes.append(helper.make_node("MatMul", [value, key], [f"product{index}"]))
         nodes.append(helper.make_node("Relu", [f"product{index}"], [activated]))
-        value, answer = activated, np.maximum(answer @ weight, 0)
+        value, answer = activated, np.maximum(answer @ weights[key], 0)
     path = _save(repository, name, nodes, widths[:1], widths[-1:], weights)
     return Model(name, path, row, answer)
 

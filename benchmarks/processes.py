@@ -134,9 +134,9 @@ class Server:
         return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
 
-def serve(repository: Path, *options: str) -> Server:
-    """Start `maas serve` on a free port, and return when it is ready."""
-    maas = Path(sys.executable).with_name("maas")
+def serve(repository: Path, *options: str, maas: Path | None = None) -> Server:
+    """Start `maas serve` on a free port, and return when it is ready; `maas`: the command, where it is another's."""
+    maas = maas or Path(sys.executable).with_name("maas")
     return Server.start(
         [maas, "serve", repository, "--grpc-port", "0", "--http-port", "0", "--log-format", "json", *options]
     )

@@ -1,34 +1,27 @@
-"""One version of a model at work: its queue in the core, and the threads that run it."""
+"""One version of a model at work: its queue in the core, and the lanes that run it."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-import grpc
 import numpy as np
-import structlog
 
 from maas_server import _core
-from maas_server.errors import MaasError, error_text
-from maas_server.models.host import BatchSize, Counters
+from maas_server.lane import CurrentRun, Lane
+from maas_server.models.host import BatchSize, BucketCurve, Counters, Mode, Scheduling, TimePoint
 from maas_server.models.plan import InputPlan, QueuePlan, QueuePolicy, VersionPlan
-from maas_server.models.runner import NUMPY_DTYPES, RunBatch, Runner
-
-log = structlog.get_logger(__name__)
-
-# A model that fails on every run must not fill the disk with its traceback.
-_SECONDS_BETWEEN_FAILURE_LOGS = 10.0
-# What a run may fail with: the rest of gRPC's codes are about callers and stored data.
-_CODES = range(1, 15)
+from maas_server.models.runner import NUMPY_DTYPES, Runner
 
 
 class CoreDeployment:
     """Implements `models.host.Deployment` over `_core.Version`. Thread-safe."""
 
-    def __init__(self, plan: VersionPlan, runner: Runner, *, cpus: int) -> None:
-        """Prepare; `start` starts the threads. `cpus`: how many the process may use at once."""
+    def __init__(self, plan: VersionPlan, runner: Runner, *, device: _core.Device, cpus: int) -> None:
+        """Prepare; `start` starts the threads. `device`: where the version runs, beside others.
+
+        `cpus`: how many the process may use at once; batching gathers only when they are scarce.
+        """
         self.core = _core.Version(
             model=plan.model,
             version=plan.version,
@@ -56,22 +49,43 @@ class CoreDeployment:
             max_queue_delay_us=plan.max_queue_delay_us,
             priorities=_priorities(plan.queue),
             preferred_batch_sizes=[size for size in plan.queue.preferred_batch_sizes if size <= plan.max_batch_size],
+            device=device,
             cpus=cpus,
+            weight=plan.weight,
+            threads=plan.threads,
+            default_deadline_us=plan.default_deadline_us,
         )
         for point in plan.curve:
             self.core.record_run(point.rows, int(point.seconds * 1e9))
-        self._lanes = [_Lane(self.core, plan, runner, number) for number in range(plan.instances)]
+        self._lanes = [Lane(self.core, plan, runner, number) for number in range(plan.instances)]
 
     def start(self) -> None:
         """Start the runner threads."""
         for lane in self._lanes:
             lane.start()
 
+    def current_runs(self) -> Mapping[int, CurrentRun]:
+        """Return what each instance is at, by the core's number of the instance."""
+        return {lane.id: lane.current for lane in self._lanes}
+
     def counters(self) -> Counters:
         """Return a snapshot."""
         counts = self.core.counters()
         sizes = tuple(BatchSize(*each) for each in counts.pop("batch_sizes"))
         return Counters(**counts, batch_sizes=sizes)
+
+    def mode(self) -> Mode:
+        """Return whether predictions hold."""
+        mode: Mode = self.core.scheduling()["mode"]
+        return mode
+
+    def scheduling(self) -> Scheduling:
+        """Return how requests are scheduled now."""
+        told = self.core.scheduling()
+        curves = tuple(
+            BucketCurve(bucket, tuple(TimePoint(*point) for point in points)) for bucket, points in told.pop("curves")
+        )
+        return Scheduling(**told, curves=curves)
 
     def drain(self, timeout: float) -> bool:
         """Answer what was accepted and end the threads; False if that took more than `timeout` seconds so far."""
@@ -80,58 +94,6 @@ class CoreDeployment:
         for lane in self._lanes:
             lane.join(max(0.0, end - time.monotonic()))
         return not any(lane.is_alive() for lane in self._lanes)
-
-
-class _Lane(threading.Thread):
-    """The thread of one instance: takes a batch from the core, runs it, gives the outputs back, for ever."""
-
-    def __init__(self, version: _core.Version, plan: VersionPlan, runner: Runner, number: int) -> None:
-        super().__init__(name=f"maas-run-{plan.model}:{plan.version}#{number}", daemon=True)
-        self._log = log.bind(model=plan.model, version=plan.version, instance=number)
-        self._instance = _core.Instance(version)
-        self._runner = runner
-        self._batches: dict[int, RunBatch] = {}
-        self._logged_failure = -_SECONDS_BETWEEN_FAILURE_LOGS
-
-    def run(self) -> None:
-        instance, batches, run = self._instance, self._batches, self._runner.run
-        key = instance.next()
-        while key is not None:
-            try:
-                batch = batches.get(key) or self._batch(key)
-                outputs = run(batch)
-                key = instance.finish(None if outputs is batch.outputs else list(outputs))
-            # SystemExit and its like as well: without this thread what waits would wait for ever.
-            except BaseException as error:
-                key = self._fail(error)
-        self._forget(list(batches))
-
-    def _batch(self, key: int) -> RunBatch:
-        # A key is new after memory moved, and only then are there keys to forget.
-        if forgotten := self._instance.forgotten():
-            self._forget(forgotten)
-        inputs, outputs = self._instance.arrays()
-        batch = RunBatch(key, inputs, outputs)
-        if key:
-            self._batches[key] = batch
-        return batch
-
-    def _forget(self, keys: Sequence[int]) -> None:
-        for key in keys:
-            self._batches.pop(key, None)
-        self._runner.forget(keys)
-
-    def _fail(self, error: BaseException) -> int | None:
-        now = time.monotonic()
-        if now - self._logged_failure >= _SECONDS_BETWEEN_FAILURE_LOGS:
-            self._logged_failure = now
-            self._log.warning("run_failed", reason=error_text(error), kind=type(error).__name__)
-        if isinstance(error, MaasError) and error.code.value[0] in _CODES:
-            return self._instance.fail(error.code.value[0], error.reason, error.message)
-        # The text of an unknown error may hold what the caller must not see; the log has it.
-        return self._instance.fail(
-            grpc.StatusCode.INTERNAL.value[0], "RUN_FAILED", f"the model failed with {type(error).__name__}"
-        )
 
 
 def _priorities(plan: QueuePlan) -> _core.Priorities:

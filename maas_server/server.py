@@ -24,6 +24,7 @@ from maas_server.http.server import HttpServer
 from maas_server.models.cpus import available_cpus
 from maas_server.models.lifecycle import State
 from maas_server.models.loader import Defaults
+from maas_server.models.mode_watch import ModeWatch
 from maas_server.models.registry import Registry
 from maas_server.models.repository import Repository
 from maas_server.rpc import (
@@ -34,6 +35,7 @@ from maas_server.rpc import (
     tensorflow_service,
 )
 from maas_server.rpc.health import Health
+from maas_server.rpc.infer_handler import tenant_reader
 from maas_server.rpc.server import bind, build_server
 from maas_server.settings import Settings
 
@@ -89,7 +91,7 @@ class Server:
         """Compose; nothing is started."""
         self._settings = settings
         cpus = available_cpus()
-        self._engine = Engine(cpus=cpus)
+        self._engine = Engine(cpus=cpus, tenants=settings.tenants)
         self._front = Front(self._engine, max_answer_bytes=settings.max_message_bytes)
         self._registry = Registry(
             Repository(settings.path, settle=settings.settle),
@@ -108,8 +110,9 @@ class Server:
         self._told_to_stop = asyncio.Event()
         self._stopping = asyncio.Event()  # The drain's delay is over: what would go on for ever ends now.
         self._health = Health(SERVICES, self._stopping)
+        tenant_of = tenant_reader(settings.tenant_key)
         handlers = [
-            predict_service.predict_handler(self._front, self._stopping),
+            predict_service.predict_handler(self._front, self._stopping, tenant_of),
             model_service.model_handler(self._registry, self._stopping),
             inference_service.inference_handler(
                 self._front,
@@ -117,8 +120,9 @@ class Server:
                 self._health,
                 self._stopping,
                 shared_memory=self._engine if settings.allow_shared_memory else None,
+                tenant_of=tenant_of,
             ),
-            tensorflow_service.tensorflow_handler(self._front, self._registry),
+            tensorflow_service.tensorflow_handler(self._front, self._registry, tenant_of),
             tensorflow_model_service.tensorflow_model_handler(self._registry),
         ]
         self._server = build_server(settings, handlers, SERVICES, self._health)
@@ -148,9 +152,12 @@ class Server:
                 raise
             follower = asyncio.create_task(self._follow_models())
             follower.add_done_callback(self._on_follower_done)
+            watch = asyncio.create_task(ModeWatch(self._registry.modes).run())
+            watch.add_done_callback(_on_watch_done)
             await self._told_to_stop.wait()
             await self._drain()
-            follower.cancel()
+            for task in (follower, watch):
+                task.cancel()
         return self._status
 
     def _on_follower_done(self, follower: asyncio.Task[None]) -> None:
@@ -255,6 +262,11 @@ class Server:
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+
+
+def _on_watch_done(watch: asyncio.Task[None]) -> None:
+    if not watch.cancelled() and (error := watch.exception()) is not None:
+        log.error("mode_watch_lost", exc_info=error)
 
 
 def _threads_left() -> list[str]:

@@ -6,6 +6,7 @@ A flag beats the environment (MAAS_GRPC_PORT), which beats the file (`grpc_port:
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from maas_server.errors import ConfigError, Violation, error_text
 
@@ -24,6 +25,12 @@ CONFIG_VARIABLE = "MAAS_CONFIG"
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "B": 1, **{f"{unit}B": 10 ** (3 * n) for n, unit in enumerate("kMG", 1)}}
 _BYTES |= {f"{unit}iB": 1 << (10 * n) for n, unit in enumerate("KMG", 1)}
+# The name in `tenants` of all that it does not name.
+OTHER_TENANTS = "*"
+# What gRPC takes for a key of metadata, and HTTP for a header.
+_METADATA_KEY = re.compile(r"[a-z0-9_.-]{1,64}")
+# What both may carry as a value.
+_TENANT_NAME = r"^[!-~]([ -~]{0,254}[!-~])?$"
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -55,6 +62,37 @@ def parse_size(value: object) -> object:
     return math.floor(float(match[1]) * _BYTES[match[2]])
 
 
+def parse_mapping(value: object) -> object:
+    """Return the object that JSON text stands for; anything but text as it is.
+
+    Raises:
+        ValueError: it is text, and no JSON object.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        mapping = json.loads(value)
+    except (ValueError, RecursionError):
+        mapping = None
+    if not isinstance(mapping, dict):
+        raise ValueError(f"expected a JSON object, got {value[:80]!r}")
+    return mapping
+
+
+class TenantLimits(BaseModel):
+    """What one tenant may take; 0: no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
+    """Of its share of a model's rows, when several tenants wait."""
+    max_rows_in_flight: int = Field(default=0, ge=0, le=1 << 32)
+    """Accepted, and not answered."""
+    max_rows_per_second: float = Field(default=0.0, ge=0, le=1e12, allow_inf_nan=False)
+
+
+TenantName = Annotated[str, Field(pattern=_TENANT_NAME)]
+Tenants = Annotated[dict[TenantName, TenantLimits], BeforeValidator(parse_mapping), Field(max_length=4096)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=(1 << 31) - 1)]
 
@@ -145,10 +183,42 @@ class Settings(BaseModel):
         "saves a quarter of the CPU time of an RPC.",
     )
 
+    tenant_key: str = _setting(
+        "Tenants",
+        "",
+        "Metadata key and HTTP header whose value names the tenant in whose name a caller asks. Empty: callers are not "
+        "told apart.",
+    )
+    tenants: Tenants = _setting(
+        "Tenants",
+        {},
+        'Weight and limits of tenants by name, as a mapping or as JSON; "*" stands for each of all the others.',
+        "mapping",
+    )
+
     log_format: Literal["auto", "json", "pretty"] = _setting(
         "Logs", "auto", "Form of the logs on standard error; auto: pretty on a terminal, else JSON lines."
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("Logs", "info", "Least level that is logged.")
+
+    @field_validator("tenant_key")
+    @classmethod
+    def _is_metadata_key(cls, key: str) -> str:
+        if key and (not _METADATA_KEY.fullmatch(key) or key.startswith("grpc-") or key.endswith("-bin")):
+            raise ValueError(
+                "expected at most 64 of a-z, 0-9, '-', '_' and '.', without grpc- in front and -bin at the end, "
+                f"got {key[:80]!r}"
+            )
+        return key
+
+    @field_validator("tenants")
+    @classmethod
+    def _can_be_told_apart(cls, tenants: Tenants, info: ValidationInfo) -> Tenants:
+        named = set(tenants) - {OTHER_TENANTS}
+        # Where the key itself is wrong, that is all there is to say.
+        if named and info.data.get("tenant_key", "-") == "":
+            raise ValueError(f"expected tenant_key as well, which tells tenants apart, got {min(named)!r}")
+        return tenants
 
 
 def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
@@ -165,7 +235,7 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
         return Settings(**{**from_file, **from_environment, **flags})
     except ValidationError as error:
         violations = [
-            _violation(str(each["loc"][0]), each["msg"], each["input"], flags, from_environment, config)
+            _violation(each["loc"], each["msg"], each["input"], flags, from_environment, config)
             for each in error.errors()
         ]
         raise ConfigError("the settings are wrong", violations=violations) from error
@@ -199,13 +269,14 @@ def _unknown(key: str) -> str:
 
 
 def _violation(
-    name: str,
+    location: tuple[str | int, ...],
     message: str,
     value: object,
     flags: Mapping[str, Any],
     from_environment: Mapping[str, Any],
     config: Path | None,
 ) -> Violation:
+    name = str(location[0])
     if name == "path" and name in flags:
         source = "PATH"
     elif name in flags:
@@ -214,5 +285,7 @@ def _violation(
         source = ENV_PREFIX + name.upper()
     else:
         source = f"{config}: {name}"
+    # pydantic calls a key of a mapping [key].
+    source = ".".join([source, *(str(each) for each in location[1:] if each != "[key]")])
     problem = message.removeprefix("Value error, ")
     return Violation(source, problem if "got" in problem else f"{problem}, got {value!r}")

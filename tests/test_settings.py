@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from maas_server.errors import ConfigError, Violation
-from maas_server.settings import Settings, load_settings, parse_duration, parse_size
+from maas_server.settings import Settings, TenantLimits, load_settings, parse_duration, parse_size
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +134,81 @@ def test_values_out_of_range_are_refused(flags: dict[str, Any], source: str) -> 
     with pytest.raises(ConfigError) as caught:
         load_settings(flags)
     assert [each.field for each in caught.value.violations] == [source]
+
+
+@pytest.mark.parametrize("key", ["x-tenant", "authority", "a", "x_y.z-1", "k" * 64, ""])
+def test_a_tenant_key_is_a_key_of_metadata(key: str) -> None:
+    assert load_settings({"tenant_key": key}).tenant_key == key
+
+
+@pytest.mark.parametrize(
+    "key", ["X-Tenant", "grpc-tenant", "tenant-bin", "a b", ":path", "k" * 65, "schlüssel", "a\n", "-bin"]
+)
+def test_a_tenant_key_that_no_caller_could_send_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings({"tenant_key": key, "tenants": '{"a": {}}'})
+    (violation,) = caught.value.violations
+    assert violation.field == "--tenant-key"
+    assert violation.description.startswith("expected at most 64 of a-z")
+    assert violation.description.endswith(f"got {key!r}")
+
+
+def test_tenants_are_a_mapping_in_the_file_and_json_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write(
+        tmp_path / "c.yaml",
+        'tenant_key: t\ntenants:\n  acme: {weight: 2, max_rows_in_flight: 10}\n  "*": {max_rows_per_second: 0.5}\n',
+    )
+    assert load_settings({}, config).tenants == {
+        "acme": TenantLimits(weight=2, max_rows_in_flight=10),
+        "*": TenantLimits(max_rows_per_second=0.5),
+    }
+    monkeypatch.setenv("MAAS_TENANTS", '{"zoe": {"weight": 3}}')
+    assert load_settings({}, config).tenants == {"zoe": TenantLimits(weight=3)}
+    assert load_settings({"tenants": "{}"}, config).tenants == {}
+
+
+@pytest.mark.parametrize(
+    ("tenants", "field", "part"),
+    [
+        ('{"a": {"weight": 0}}', ".a.weight", "greater than 0, got 0"),
+        ('{"a": {"weight": 1e999}}', ".a.weight", "got inf"),
+        ('{"a": {"weight": NaN}}', ".a.weight", "got nan"),
+        ('{"a": {"max_rows_in_flight": -1}}', ".a.max_rows_in_flight", "got -1"),
+        ('{"a": {"max_rows_in_flight": 1.5}}', ".a.max_rows_in_flight", "fractional part"),
+        ('{"a": {"max_rows_per_second": -0.1}}', ".a.max_rows_per_second", "got -0.1"),
+        ('{"a": {"rows": 1}}', ".a.rows", "not permitted"),
+        ('{"a": 3}', ".a", "got 3"),
+        ('{"": {}}', ".", "got ''"),
+        ('{" a": {}}', ". a", "got ' a'"),
+        ('{"h\u00e9": {}}', ".hé", "got 'hé'"),
+        ("[1]", "", "expected a JSON object, got '[1]'"),
+        ('{"a"', "", "expected a JSON object"),
+        ("[" * 100_000, "", "expected a JSON object, got '[[["),
+    ],
+)
+def test_tenants_that_are_wrong_are_refused_by_name(tenants: str, field: str, part: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings({"tenant_key": "t", "tenants": tenants})
+    (violation,) = caught.value.violations
+    assert violation.field == "--tenants" + field
+    assert part in violation.description
+
+
+def test_a_tenants_name_in_a_file_is_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings({}, write(tmp_path / "c.yaml", "tenant_key: t\ntenants: {7: {}}\n"))
+    assert caught.value.violations == (
+        Violation(f"{tmp_path}/c.yaml: tenants.7", "Input should be a valid string, got 7"),
+    )
+
+
+def test_named_tenants_need_a_key_and_limits_for_all_do_not() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings({"tenants": '{"acme": {}, "*": {}}'})
+    expected = "expected tenant_key as well, which tells tenants apart, got 'acme'"
+    assert caught.value.violations == (Violation("--tenants", expected),)
+    limits = load_settings({"tenants": '{"*": {"max_rows_in_flight": 5}}'}).tenants
+    assert limits == {"*": TenantLimits(max_rows_in_flight=5)}
 
 
 @pytest.mark.parametrize(

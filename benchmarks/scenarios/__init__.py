@@ -1,14 +1,29 @@
-"""The scenarios by name, in the order in which they run. Each takes a Bench and returns a Result."""
+"""The scenarios by name, in the order in which they run. Each takes a Bench and returns a Result, or several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.bench import Bench
 from benchmarks.report import Result
-from benchmarks.scenarios import dequantize, image, lone, memory, mlp, protocols, size, startup, stream, unary
+from benchmarks.scenarios import (
+    deadlines,
+    dequantize,
+    goodput,
+    image,
+    lone,
+    low_load,
+    memory,
+    mlp,
+    neighbours,
+    protocols,
+    size,
+    startup,
+    stream,
+    unary,
+)
 
-SCENARIOS: Mapping[str, Callable[[Bench], Result]] = {
+SCENARIOS: Mapping[str, Callable[[Bench], Result | Sequence[Result]]] = {
     "unary": unary.run,
     "stream": stream.run,
     "model_infer": protocols.model_infer,
@@ -20,4 +35,15 @@ SCENARIOS: Mapping[str, Callable[[Bench], Result]] = {
     "startup": startup.run,
     "size": size.run,
     "memory": memory.run,
+    "goodput": goodput.usual,
+    "goodput_50ms": goodput.tight,
+    "goodput_1s": goodput.loose,
+    "goodput_slow": goodput.slow,
+    "goodput_fast": goodput.fast,
+    "bursts": deadlines.in_bursts,
+    "mixed_deadlines": deadlines.mixed,
+    "two_models": neighbours.two_models,
+    "two_tenants": neighbours.two_tenants,
+    "loading": neighbours.loading,
+    "low_load": low_load.run,
 }

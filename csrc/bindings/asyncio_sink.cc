@@ -72,10 +72,10 @@ void AsyncioSink::FreeCall(Call* call) {
 }
 
 Status AsyncioSink::Submit(Engine* engine, std::span<const std::byte> request, int64_t deadline_ns,
-                           const ReplyTo& reply, Call* call) {
+                           const ReplyTo& reply, std::string_view tenant, Call* call) {
   Status status;
   try {
-    status = engine->Submit(request, deadline_ns, reply, &call->entry);
+    status = engine->Submit(request, deadline_ns, reply, tenant, &call->entry);
   } catch (const std::bad_alloc&) {
     // What a request has in shared memory, or typed, can be more than there is room for.
     status = Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the request");
@@ -104,6 +104,7 @@ void AsyncioSink::Complete(std::span<Completion> done) {
     MutexLock lock(&mu_);
     for (Completion& completion : done) done_.push_back(std::move(completion));
     wake = !signalled_;
+    if (wake) completed_ns_ = SteadyClock::Get()->Now();
     signalled_ = true;
   }
   if (!wake) return;
@@ -112,21 +113,21 @@ void AsyncioSink::Complete(std::span<Completion> done) {
   [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof(one));
 }
 
-uint64_t AsyncioSink::Submit(Engine* engine, const Codec& codec, const py::bytes& raw, int64_t deadline_ns,
-                             const py::object& future) {
+Status AsyncioSink::Submit(Engine* engine, const Codec& codec, const py::bytes& raw, int64_t deadline_ns,
+                           const py::object& future, std::string_view tenant, uint64_t* ticket) {
   if (closed_) {
     ++refused_;
-    Raise(Status(Code::kUnavailable, "DRAINING", "the server stops"));
+    return Status(Code::kUnavailable, "DRAINING", "the server stops");
   }
   Call* call = NewCall(raw.ptr(), future.ptr(), false);
-  const Status status =
-      Submit(engine, BytesOf(raw.ptr()), deadline_ns, {this, call, 0, &codec, max_answer_bytes_}, call);
-  if (!status.ok()) Raise(status);
-  return call->ticket;
+  const Status status = Submit(engine, BytesOf(raw.ptr()), deadline_ns,
+                               {this, call, 0, &codec, max_answer_bytes_}, tenant, call);
+  if (status.ok()) *ticket = call->ticket;
+  return status;
 }
 
 py::tuple AsyncioSink::SubmitStream(Engine* engine, const py::bytes& raw, int64_t deadline_ns,
-                                    const py::object& stream, uint64_t group) {
+                                    const py::object& stream, uint64_t group, std::string_view tenant) {
   std::vector<std::span<const std::byte>> requests;
   if (const Status status = SplitPredictStreamRequest(BytesOf(raw.ptr()), &requests); !status.ok())
     Raise(status);
@@ -136,7 +137,7 @@ py::tuple AsyncioSink::SubmitStream(Engine* engine, const py::bytes& raw, int64_
   for (const auto& request : requests) {
     Call* call = NewCall(raw.ptr(), stream.ptr(), true);
     const Status status = Submit(engine, request, deadline_ns,
-                                 {this, call, group, &PredictStreamCodec(), max_answer_bytes_}, call);
+                                 {this, call, group, &PredictStreamCodec(), max_answer_bytes_}, tenant, call);
     if (status.ok()) {
       ++accepted;
     } else {
@@ -151,20 +152,24 @@ py::tuple AsyncioSink::SubmitStream(Engine* engine, const py::bytes& raw, int64_
   return py::make_tuple(accepted, chunks);
 }
 
-void AsyncioSink::Cancel(Engine* engine, uint64_t ticket) {
+std::vector<Interrupt> AsyncioSink::Cancel(Engine* engine, uint64_t ticket) {
+  std::vector<Interrupt> interrupts;
   const auto slot = static_cast<uint32_t>(ticket);
-  if (slot >= calls_.size() || calls_[slot].ticket != ticket) return;
+  if (slot >= calls_.size() || calls_[slot].ticket != ticket) return interrupts;
   const std::shared_ptr<Entry> entry = calls_[slot].entry;
-  engine->Cancel(entry);
+  engine->Cancel(entry, &interrupts);
+  return interrupts;
 }
 
-void AsyncioSink::CancelStream(Engine* engine, const py::object& stream) {
+std::vector<Interrupt> AsyncioSink::CancelStream(Engine* engine, const py::object& stream) {
   // A copy: cancelling completes, and what completes is drained later, so no slot is freed meanwhile.
   std::vector<std::shared_ptr<Entry>> entries;
   for (const Call& call : calls_) {
     if (call.ticket != 0 && call.target == stream.ptr()) entries.push_back(call.entry);
   }
-  for (const auto& entry : entries) engine->Cancel(entry);
+  std::vector<Interrupt> interrupts;
+  for (const auto& entry : entries) engine->Cancel(entry, &interrupts);
+  return interrupts;
 }
 
 py::tuple AsyncioSink::Drain() {
@@ -174,6 +179,7 @@ py::tuple AsyncioSink::Drain() {
     MutexLock lock(&mu_);
     draining_.swap(done_);
     signalled_ = false;
+    drained_from_ns_ = completed_ns_;
   }
   struct StreamAnswers {
     py::object stream;
@@ -182,8 +188,10 @@ py::tuple AsyncioSink::Drain() {
   };
   py::list unary;
   std::vector<StreamAnswers> streams;
+  bool timed = false;
   for (Completion& done : draining_) {
     auto* call = static_cast<Call*>(done.tag);
+    timed = timed || call->entry->deadline_ns != kNever;
     py::object bytes = py::reinterpret_steal<py::object>(static_cast<PyObject*>(done.buffer.handle));
     if (!call->stream) {
       unary.append(py::reinterpret_borrow<py::object>(call->target));
@@ -208,7 +216,13 @@ py::tuple AsyncioSink::Drain() {
   for (StreamAnswers& s : streams) {
     by_stream.append(py::make_tuple(s.stream, s.answers, s.chunks));
   }
-  return py::make_tuple(unary, by_stream);
+  return py::make_tuple(unary, by_stream, timed);
+}
+
+void AsyncioSink::Delivered() {
+  deliveries_.Add(static_cast<double>(SteadyClock::Get()->Now() - drained_from_ns_));
+  delivery_ns_.store(static_cast<int64_t>(deliveries_.Quantile(kDeliveryQuantile)) + kBeyondNs,
+                     std::memory_order_relaxed);
 }
 
 }  // namespace maas::bindings

@@ -8,14 +8,17 @@
 
 #include <pybind11/pybind11.h>
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "maas/base/mutex.h"
+#include "maas/batching/window_quantile.h"
 #include "maas/exec/completion.h"
 #include "maas/exec/entry.h"
 #include "maas/serving/engine.h"
@@ -34,10 +37,10 @@ class AsyncioSink final : public CompletionSink {
   void Reserve(std::span<Buffer> buffers) override;
   void Complete(std::span<Completion> done) override;
 
-  // Submits one request of the codec's protocol; its answer goes to `future`. Returns a ticket for Cancel().
-  // Raises CoreError.
-  uint64_t Submit(Engine* engine, const Codec& codec, const pybind11::bytes& raw, int64_t deadline_ns,
-                  const pybind11::object& future);
+  // Submits one request of the codec's protocol; its answer goes to `future`. When OK, *ticket is for
+  // Cancel().
+  Status Submit(Engine* engine, const Codec& codec, const pybind11::bytes& raw, int64_t deadline_ns,
+                const pybind11::object& future, std::string_view tenant, uint64_t* ticket);
   // Every Submit() from now on is refused with UNAVAILABLE; what was accepted goes on.
   void Close() { closed_ = true; }
   // How many Submit() calls came after that.
@@ -46,15 +49,19 @@ class AsyncioSink final : public CompletionSink {
   // encoded answers to the requests that were refused, about kMaxSharedBytes each. Raises CoreError when the
   // message itself does not decode.
   pybind11::tuple SubmitStream(Engine* engine, const pybind11::bytes& raw, int64_t deadline_ns,
-                               const pybind11::object& stream, uint64_t group);
-  // A ticket whose call is over is ignored.
-  void Cancel(Engine* engine, uint64_t ticket);
+                               const pybind11::object& stream, uint64_t group, std::string_view tenant);
+  // A ticket whose call is over is ignored. Returns the runs that nobody waits for any more.
+  std::vector<Interrupt> Cancel(Engine* engine, uint64_t ticket);
   // The same for all that is under way for a stream.
-  void CancelStream(Engine* engine, const pybind11::object& stream);
+  std::vector<Interrupt> CancelStream(Engine* engine, const pybind11::object& stream);
 
   // What completed since the last call: ([future, result, future, result, ...], [(stream, answers, [bytes,
-  // ...]), ...]). A result is the response's bytes, or the tuple of failure.h.
+  // ...]), ...], timed). A result is the response's bytes, or the tuple of failure.h. `timed`: some had a
+  // deadline, and Delivered() should be told when all have been handed on.
   pybind11::tuple Drain();
+  // What Drain() returned last has been handed to those who send it.
+  void Delivered();
+  int64_t DeliveryNs() const override { return delivery_ns_.load(std::memory_order_relaxed); }
 
   // Readable when Drain() has something to return.
   int fd() const { return fd_; }
@@ -70,7 +77,7 @@ class AsyncioSink final : public CompletionSink {
   Call* NewCall(PyObject* raw, PyObject* target, bool stream);
   // Gives the call to the engine, or frees it.
   Status Submit(Engine* engine, std::span<const std::byte> request, int64_t deadline_ns, const ReplyTo& reply,
-                Call* call);
+                std::string_view tenant, Call* call);
   void FreeCall(Call* call);
 
   const int fd_;
@@ -82,10 +89,20 @@ class AsyncioSink final : public CompletionSink {
   uint32_t generation_ = 0;
   bool closed_ = false;
   uint64_t refused_ = 0;
+  int64_t drained_from_ns_ = 0;  // When the first of what Drain() returned last completed.
+  // How long answers took from then until they were handed on. What follows, up to the wire, is grpc's and
+  // not seen here; kBeyondNs stands for it.
+  static constexpr size_t kDeliveries = 64;
+  static constexpr double kDeliveryQuantile = 0.95;
+  static constexpr int64_t kBeyondNs = 1'000'000;
+  WindowQuantile<kDeliveries> deliveries_;
 
   Mutex mu_;
   std::vector<Completion> done_ MAAS_GUARDED_BY(mu_);
   bool signalled_ MAAS_GUARDED_BY(mu_) = false;
+  int64_t completed_ns_ MAAS_GUARDED_BY(mu_) = 0;  // When the first of done_ came.
+
+  std::atomic<int64_t> delivery_ns_{kBeyondNs};
 
   std::vector<Completion> draining_;  // Of Drain(); kept for its capacity.
 };

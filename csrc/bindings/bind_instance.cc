@@ -167,6 +167,9 @@ std::optional<uint64_t> Fail(Instance& instance, int code, std::string reason, s
 void BindInstance(py::module_& m) {
   py::class_<Instance>(m, "Instance", "One lane of execution; for one thread at a time.")
       .def(py::init<std::shared_ptr<Version>>(), py::arg("version").none(false))
+      .def_property_readonly("id", &Instance::id, "As Front.cancel() names it.")
+      .def_property_readonly("run", &Instance::run_number,
+                             "Number of the prepared run, as Front.cancel() names it.")
       .def("next", &Next, "Wait for a batch and pack it; its key (0: keep nothing), or None at the end.")
       .def("arrays", &Arrays, "(inputs, outputs) of the prepared run; None for outputs of unknown shape.")
       .def("forgotten", &Instance::forgotten, "Keys whose memory is gone since the last run.")

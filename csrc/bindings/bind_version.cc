@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <ctime>
 #include <optional>
@@ -79,7 +80,9 @@ std::shared_ptr<Version> MakeVersion(std::string model, int64_t number, std::vec
                                      const std::vector<std::vector<int64_t>>& pads, bool batching,
                                      int64_t max_batch_size, int64_t max_request_rows, int64_t max_queue_rows,
                                      int64_t max_queue_delay_us, PriorityOptions priorities,
-                                     std::vector<int64_t> preferred_batch_sizes, int cpus) {
+                                     std::vector<int64_t> preferred_batch_sizes,
+                                     std::shared_ptr<Device> device, int cpus, double weight, int threads,
+                                     int64_t default_deadline_us) {
   ModelSpec spec;
   spec.name = std::move(model);
   spec.version = number;
@@ -102,9 +105,19 @@ std::shared_ptr<Version> MakeVersion(std::string model, int64_t number, std::vec
   options.batch = {max_batch_size, max_queue_delay_us * 1000, std::move(preferred_batch_sizes)};
   options.priorities = std::move(priorities);
   options.max_queue_rows = max_queue_rows;
+  if (!std::isfinite(weight) || weight <= 0)
+    throw std::invalid_argument("weight: expected more than 0, and finite");
+  if (threads < 1) throw std::invalid_argument("threads: expected at least 1");
+  if (default_deadline_us < 0 || default_deadline_us > kMaxTimeoutUs) {
+    throw std::invalid_argument("default_deadline_us: expected 0 to " + std::to_string(kMaxTimeoutUs));
+  }
+  options.device = std::move(device);
+  options.weight = weight;
+  options.threads = threads;
   options.cpus = cpus;
   options.process_cpu_ns = ProcessCpuNs;
-  return std::make_shared<Version>(std::move(spec), std::move(options), SteadyClock::Get());
+  return std::make_shared<Version>(std::move(spec), std::move(options), SteadyClock::Get(),
+                                   default_deadline_us * 1000);
 }
 
 }  // namespace
@@ -127,11 +140,14 @@ void BindVersion(py::module_& m) {
            py::arg("outputs"), py::arg("pad_groups"), py::arg("batching"), py::arg("max_batch_size"),
            py::arg("max_request_rows"), py::arg("max_queue_rows"), py::arg("max_queue_delay_us"),
            py::arg("priorities") = PriorityOptions(),
-           py::arg("preferred_batch_sizes") = std::vector<int64_t>(), py::arg("cpus"))
+           py::arg("preferred_batch_sizes") = std::vector<int64_t>(), py::arg("device").none(false),
+           py::arg("cpus"), py::arg("weight") = 1.0, py::arg("threads") = 1,
+           py::arg("default_deadline_us") = 0)
       .def("counters", &CountersOf, "What it did so far; times in nanoseconds.")
       .def(
-          "record_run", [](Version& v, int64_t rows, int64_t ns) { v.queue.RecordRun(rows, ns); },
+          "record_run", [](Version& v, int64_t rows, int64_t ns) { v.queue.SeedRun(rows, ns); },
           py::arg("rows"), py::arg("ns"), "Tell T(rows) as measured outside.")
+      .def("scheduling", &SchedulingOf, "How its requests are scheduled now; times in nanoseconds.")
       .def("close", &CloseVersion, "Take no more requests; instances answer the rest and end.")
       .def(
           "abort",

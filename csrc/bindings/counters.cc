@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "maas/model/lane_key.h"
+
 namespace py = pybind11;
 using py::literals::operator""_a;
 
@@ -49,7 +51,25 @@ py::dict CountersOf(Version& version) {
       "requests_pack_ns"_a = statistics.requests.pack_ns, "requests_run_ns"_a = statistics.requests.run_ns,
       "requests_answer_ns"_a = statistics.requests.answer_ns,
       "last_unix_ms"_a = UnixMs(version, get(c.last_run_ns)), "batch_sizes"_a = SizesOf(statistics),
-      "latency"_a = latency);
+      "latency"_a = latency, "hopeless"_a = get(c.hopeless), "refused_late"_a = get(c.refused_late),
+      "refused_tenant"_a = get(c.refused_tenant), "late"_a = get(c.late),
+      "interrupted"_a = get(c.interrupted));
+}
+
+py::dict SchedulingOf(Version& version) {
+  const BatchQueue::Scheduling read = version.queue.ReadScheduling(version.clock->Now());
+  py::list curves;
+  for (const auto& [lane_key, points] : version.queue.ReadCurves()) {
+    py::list list;
+    for (const LatencyCurve::Point& point : points) {
+      list.append(py::make_tuple(point.rows, point.typical_ns, point.high_ns));
+    }
+    curves.append(py::make_tuple(LaneKeyText(version.spec, lane_key), list));
+  }
+  return py::dict("mode"_a = read.predictive ? "predictive" : "work_conserving", "lapses"_a = read.lapses,
+                  "predicted_ns"_a = read.predicted_ns, "headroom"_a = read.headroom,
+                  "margin_ns"_a = version.counters.margin_ns.load(), "curves"_a = curves,
+                  "device_idle"_a = read.device_idle);
 }
 
 py::tuple LatencyBoundsSeconds() {

@@ -11,6 +11,9 @@ namespace maas::bindings {
 // REQUIRES: the GIL.
 pybind11::dict CountersOf(Version& version);
 
+// `_core.Version.scheduling()`. REQUIRES: the GIL.
+pybind11::dict SchedulingOf(Version& version);
+
 // The upper bounds of the classes that `latency` counts, without the last. REQUIRES: the GIL.
 pybind11::tuple LatencyBoundsSeconds();
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from maas_server.cli.inputs import read_document, read_inputs, signature_of
 from maas_server.cli.options import connection, version_choice
-from maas_server.client import Client, Prediction
+from maas_server.client import Client, Prediction, Receipt
 from maas_server.client._quantize import QuantizedDtype
 
 
@@ -32,6 +32,9 @@ from maas_server.client._quantize import QuantizedDtype
 @click.option("--json", "document", metavar="FILE", help="A JSON object of inputs by name; - for standard input.")
 @version_choice
 @click.option("--output", "outputs", multiple=True, metavar="NAME", help="An output wanted. [default: all]")
+@click.option(
+    "--priority", type=click.IntRange(min=0), default=0, help="Level, 1 is the highest. [default: the model's]"
+)
 @click.option("--quantize", type=click.Choice(["int8", "uint8"]), help="Send float inputs quantized.")
 @click.option(
     "--quantize-outputs", type=click.Choice(["int8", "uint8"]), help="Have the outputs of --output sent quantized."
@@ -55,6 +58,7 @@ def predict(
     version: int | None,
     label: str | None,
     outputs: tuple[str, ...],
+    priority: int,
     quantize: QuantizedDtype | None,
     quantize_outputs: QuantizedDtype | None,
     form: str,
@@ -79,6 +83,7 @@ def predict(
             version=version,
             label=label,
             outputs=outputs or None,
+            priority=priority,
             quantize=quantize,
             quantize_outputs=quantize_outputs,
         )
@@ -99,7 +104,7 @@ def _text(prediction: Prediction) -> str:
     receipt = prediction.receipt
     queued, ran = receipt.queue_seconds * 1e3, receipt.run_seconds * 1e3
     head = f"{prediction.model}:{prediction.version}  batch of {receipt.batch_size}, "
-    lines = [f"{head}queued {queued:.3f} ms, run {ran:.3f} ms"]
+    lines = [f"{head}queued {queued:.3f} ms, run {ran:.3f} ms{_prediction_text(receipt)}"]
     for name, array in prediction.outputs.items():
         quantized = prediction.quantized.get(name)
         came = f" (sent as {quantized.values.dtype})" if quantized else ""
@@ -107,6 +112,12 @@ def _text(prediction: Prediction) -> str:
         body = np.array2string(array, precision=5, threshold=200, max_line_width=100, suppress_small=True)
         lines += (f"  {line}" for line in body.splitlines())
     return "\n".join(lines)
+
+
+def _prediction_text(receipt: Receipt) -> str:
+    if not receipt.predicted_seconds:
+        return ""
+    return f", in all {receipt.total_seconds * 1e3:.3f} ms (predicted {receipt.predicted_seconds * 1e3:.3f})"
 
 
 def _json(prediction: Prediction) -> str:
@@ -121,6 +132,8 @@ def _json(prediction: Prediction) -> str:
                 "run_seconds": receipt.run_seconds,
                 "batch_size": receipt.batch_size,
                 "batches": receipt.batches,
+                "predicted_seconds": receipt.predicted_seconds,
+                "total_seconds": receipt.total_seconds,
             },
         }
     )

@@ -14,7 +14,7 @@ from maas_server.settings import CONFIG_VARIABLE, ENV_PREFIX, Settings, load_set
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_METAVARS: dict[Any, str] = {"seconds": "DURATION", "bytes": "SIZE", int: "NUMBER", str: "TEXT"}
+_METAVARS: dict[Any, str] = {"seconds": "DURATION", "bytes": "SIZE", "mapping": "JSON", int: "NUMBER", str: "TEXT"}
 
 
 class SettingOption(click.Option):
@@ -72,6 +72,8 @@ def _default(value: Any, unit: Any) -> str:
         return "on" if value else "off"
     if unit == "bytes":
         return f"{value >> 20}MiB"
+    if value == "":
+        return "none"
     return f"{value:g}s" if unit == "seconds" else str(value)
 
 

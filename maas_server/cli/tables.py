@@ -6,8 +6,22 @@ from collections.abc import Iterable, Sequence
 
 from maas_server._stubs.maas.v1 import model_pb2, tensor_pb2
 
-_HEAD = ("MODEL", "VERSION", "STATE", "LABELS", "BATCH", "QUEUED", "ANSWERED", "REFUSED", "FAILED", "RUN ms", "NOTE")
-_RIGHT = frozenset(("VERSION", "BATCH", "QUEUED", "ANSWERED", "REFUSED", "FAILED", "RUN ms"))
+_HEAD = (
+    "MODEL",
+    "VERSION",
+    "STATE",
+    "LABELS",
+    "BATCH",
+    "QUEUED",
+    "ANSWERED",
+    "REFUSED",
+    "FAILED",
+    "RUN ms",
+    "WAIT ms",
+    "HEADROOM",
+    "NOTE",
+)
+_RIGHT = frozenset(("VERSION", "BATCH", "QUEUED", "ANSWERED", "REFUSED", "FAILED", "RUN ms", "WAIT ms", "HEADROOM"))
 
 
 def overview(models: Iterable[model_pb2.ModelInfo]) -> str:
@@ -47,7 +61,7 @@ def shape_text(tensor: model_pb2.TensorSignature) -> str:
 
 def _rows(model: model_pb2.ModelInfo) -> Iterable[Sequence[str]]:
     if not model.versions:
-        yield (model.name, "-", "-", *[""] * 7, model.reason)
+        yield (model.name, "-", "-", *[""] * 9, model.reason)
     for version in model.versions:
         counters = version.counters
         labels = sorted(label for label, number in model.labels.items() if number == version.version)
@@ -63,8 +77,20 @@ def _rows(model: model_pb2.ModelInfo) -> Iterable[Sequence[str]]:
             str(counters.rejected),
             str(counters.failed),
             f"{counters.run_ns / counters.batches / 1e6:.3f}" if counters.batches else "-",
-            version.reason or model.reason,
+            *_scheduling_cells(version),
+            version.reason or model.reason or _mode_note(version),
         )
+
+
+def _scheduling_cells(version: model_pb2.VersionInfo) -> Sequence[str]:
+    scheduling = version.scheduling
+    if not version.HasField("scheduling"):
+        return "-", "-"
+    return f"{scheduling.predicted_ns / 1e6:.3f}" if scheduling.predicted_ns else "-", f"{scheduling.headroom:.0%}"
+
+
+def _mode_note(version: model_pb2.VersionInfo) -> str:
+    return "" if _holds(version.scheduling) else "work conserving: predictions do not hold"
 
 
 def _version_detail(name: str, version: model_pb2.VersionInfo) -> str:
@@ -74,6 +100,8 @@ def _version_detail(name: str, version: model_pb2.VersionInfo) -> str:
             optional = "  (optional)" if tensor.optional else ""
             lines.append(f"  {kind:7}{tensor.name}  {shape_text(tensor)}{optional}")
     lines.append(f"  {_batching_text(version.batching)}")
+    if version.HasField("scheduling"):
+        lines.append(f"  {_scheduling_text(version.scheduling)}")
     for point in version.curve:
         per_row = point.seconds / max(point.rows, 1)
         lines.append(
@@ -81,6 +109,19 @@ def _version_detail(name: str, version: model_pb2.VersionInfo) -> str:
             f"S({point.rows}) = {point.bytes / 1e6:.1f} MB"
         )
     return "\n".join(lines)
+
+
+def _scheduling_text(scheduling: model_pb2.Scheduling) -> str:
+    mode = "predictions hold" if _holds(scheduling) else "predictions do not hold"
+    predicted = f"{scheduling.predicted_ns / 1e6:.3f} ms" if scheduling.predicted_ns else "unknown"
+    return (
+        f"{mode}; predicted wait {predicted}, headroom {scheduling.headroom:.0%}, "
+        f"{scheduling.device} idle {scheduling.device_idle:.0%}"
+    )
+
+
+def _holds(scheduling: model_pb2.Scheduling) -> bool:
+    return scheduling.mode != model_pb2.Scheduling.WORK_CONSERVING
 
 
 def _batching_text(batching: model_pb2.Batching) -> str:

@@ -48,8 +48,9 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         max_message_bytes: int = -1,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
-        self._settings = ChannelSettings(address, credentials, max_message_bytes)
+        self._settings = ChannelSettings(address, credentials, max_message_bytes, metadata or {})
         self._calls = Calls(timeout)
         self._closed = False
         # A channel that closes lets streams under way go on; we must end them.
@@ -70,7 +71,8 @@ class AsyncClient:
     def stream(self) -> AsyncPredictStream:
         """Return a stream, to be opened by `async with`, that joins concurrent predictions into shared messages."""
         stream = AsyncPredictStream(
-            self._calls, lambda: self._channel(health_check=True).stream_stream(PREDICT_STREAM)()
+            self._calls,
+            lambda: self._channel(health_check=True).stream_stream(PREDICT_STREAM)(metadata=self._settings.pairs),
         )
         self._streams.add(stream)
         return stream
@@ -92,7 +94,7 @@ class AsyncClient:
             MaasError: the class says what went wrong.
         """
         watch: Any = self._channel(health_check=False).unary_stream(WATCH)
-        call = watch(status_request(model, version), timeout=timeout)
+        call = watch(status_request(model, version), timeout=timeout, metadata=self._settings.pairs)
         try:
             async for data in call:
                 yield decode_status(data)
@@ -162,7 +164,7 @@ class AsyncClient:
         send: Any = self._channel(health_check=call.to_ready_server).unary_unary(call.path)
         while True:
             try:
-                answer = await send(call.request, timeout=deadline.remaining())
+                answer = await send(call.request, timeout=deadline.remaining(), metadata=self._settings.pairs)
             except asyncio.CancelledError:
                 # A channel that closes cancels its calls, which look as if their tasks had been.
                 if self._closed and (task := asyncio.current_task()) is not None and not task.cancelling():

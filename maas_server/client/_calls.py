@@ -47,6 +47,8 @@ class PredictOptions(TypedDict, total=False):
     quantize_outputs: QuantizeChoice
     """Have outputs sent quantized: those of `outputs`, or by a mapping, which without `outputs` also says which are
     wanted. They arrive as float32 nevertheless; `Prediction.quantized` has them as they came."""
+    priority: int
+    """Level, 1 is the highest. Default: 0, the model's default level."""
     request_id: str
     """Comes back in the answer, as `Prediction.request_id`."""
     retry_overloaded: bool
@@ -139,6 +141,7 @@ class Calls:
             outputs=options.get("outputs"),
             quantize=options.get("quantize"),
             quantize_outputs=options.get("quantize_outputs"),
+            priority=options.get("priority", 0),
         )
         return StreamCall(
             body,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -36,6 +36,13 @@ class ChannelSettings:
     """None: plain text."""
     max_message_bytes: int = -1
     """Largest answer taken; -1: any."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every call."""
+
+    @property
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """The metadata as gRPC takes it."""
+        return tuple(self.metadata.items())
 
 
 def channel_options(settings: ChannelSettings, *, health_check: bool) -> Sequence[tuple[str, Any]]:

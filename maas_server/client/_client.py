@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
@@ -36,7 +37,8 @@ class Client:
     """A client of one or many equal servers; any thread may use it.
 
     `address` is a gRPC target: "host:port", "dns:///name:port", "unix:/path". `timeout` is the seconds that a call
-    waits when it says nothing itself; None: for ever.
+    waits when it says nothing itself; None: for ever. `metadata` goes with every call, text by lower-case keys: it may
+    name the tenant, where a server tells tenants apart.
 
         with Client("localhost:8001") as client:
             print(client.predict("digits", {"image": image})["probabilities"])
@@ -49,8 +51,9 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         max_message_bytes: int = -1,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
-        self._settings = ChannelSettings(address, credentials, max_message_bytes)
+        self._settings = ChannelSettings(address, credentials, max_message_bytes, metadata or {})
         self._calls = Calls(timeout)
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -68,7 +71,7 @@ class Client:
     def stream(self) -> PredictStream:
         """Return a stream, to be opened by `with`, that joins concurrent predictions into shared messages."""
         open_stream: Any = self._channel(health_check=True).stream_stream(PREDICT_STREAM)
-        return PredictStream(self._calls, open_stream)
+        return PredictStream(self._calls, partial(open_stream, metadata=self._settings.pairs))
 
     def status(self, model: str | None = None, version: int | None = None) -> list[model_pb2.ModelInfo]:
         """Return what the server says about one model or all, as maas.v1.ModelInfo.
@@ -87,7 +90,7 @@ class Client:
             MaasError: the class says what went wrong.
         """
         watch: Any = self._channel(health_check=False).unary_stream(WATCH)
-        call = watch(status_request(model, version), timeout=timeout)
+        call = watch(status_request(model, version), timeout=timeout, metadata=self._settings.pairs)
         try:
             for data in call:
                 yield decode_status(data)
@@ -156,7 +159,7 @@ class Client:
         send: Any = self._channel(health_check=call.to_ready_server).unary_unary(call.path)
         while True:
             try:
-                answer = send(call.request, timeout=deadline.remaining())
+                answer = send(call.request, timeout=deadline.remaining(), metadata=self._settings.pairs)
             except grpc.RpcError as failure:
                 error = from_rpc_error(failure)
                 pause = call.pause_before_retry(error, deadline)

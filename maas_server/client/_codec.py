@@ -23,6 +23,7 @@ QuantizeChoice = QuantizeLike | Mapping[str, QuantizeLike] | None
 _DATATYPES = {"int8": tensor_pb2.INT8, "uint8": tensor_pb2.UINT8}
 _LENGTH_DELIMITED = 2
 _LONGEST_TIMEOUT_US = 86_400_000_000
+_LOWEST_PRIORITY = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class Receipt:
     batch_size: int
     """Rows of the batch that it ran in; of the largest, when it took several."""
     batches: int
+    predicted_seconds: float = 0.0
+    """What was predicted when it was accepted: until the answer was ready. 0: nothing was known."""
+    total_seconds: float = 0.0
+    """What came true of that."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +74,7 @@ def encode_request(
     outputs: Sequence[str] | None = None,
     quantize: QuantizeChoice = None,
     quantize_outputs: QuantizeChoice = None,
+    priority: int = 0,
 ) -> bytes:
     """Return a serialized PredictRequest without id and timeout.
 
@@ -77,8 +83,13 @@ def encode_request(
     """
     if version is not None and label is not None:
         raise InvalidRequest("a request names a version or a label, not both")
+    if not 0 <= priority <= _LOWEST_PRIORITY:
+        text = f"expected 0 to {_LOWEST_PRIORITY}, got {priority}"
+        raise InvalidRequest(f"priority: {text}", violations=[Violation("priority", text)])
     head = predict_pb2.PredictRequest(
-        model=model, outputs=_requested_outputs(outputs, _choices(quantize_outputs, outputs or ()))
+        model=model,
+        outputs=_requested_outputs(outputs, _choices(quantize_outputs, outputs or ())),
+        priority=priority,
     )
     if version is not None:
         head.version = version
@@ -147,7 +158,14 @@ def to_prediction(response: predict_pb2.PredictResponse, request_id: str) -> Pre
         request_id=request_id,
         outputs=outputs,
         quantized=quantized,
-        receipt=Receipt(receipt.queue_ns / 1e9, receipt.run_ns / 1e9, receipt.batch_size, receipt.batches),
+        receipt=Receipt(
+            receipt.queue_ns / 1e9,
+            receipt.run_ns / 1e9,
+            receipt.batch_size,
+            receipt.batches,
+            receipt.predicted_ns / 1e9,
+            receipt.total_ns / 1e9,
+        ),
     )
 
 

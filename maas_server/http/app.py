@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,6 +18,7 @@ from maas_server._core import CoreError
 from maas_server.errors import InternalError, InvalidRequest, MaasError
 from maas_server.front import core_error
 from maas_server.http.body import Body, BodyLimits, Receive
+from maas_server.http.caller import Callers
 from maas_server.http.failures import HttpError, error_response
 from maas_server.http.large_json import LargeJson
 from maas_server.http.messages import Request, Response
@@ -32,8 +35,9 @@ _AUTHORITY = re.compile("^https?://[^/]*", re.IGNORECASE)
 class Application:
     """Serves the routes of a router. Belongs to one event loop."""
 
-    def __init__(self, router: Router, limits: BodyLimits) -> None:
+    def __init__(self, router: Router, limits: BodyLimits, callers: Callers) -> None:
         """`limits` are shared by all requests."""
+        self._callers = callers
         self._large = LargeJson(limits.max_bytes)
         self._router = router
         self._limits = limits
@@ -44,6 +48,7 @@ class Application:
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
+        received = time.monotonic()
         method: str = scope["method"]
         headers = _joined(scope["headers"])
         template = ""
@@ -53,7 +58,8 @@ class Application:
                 template = route.template
                 operation = _operation(route, method)
                 query = _query(scope["query_string"])
-                request = Request(method, params, query, headers, body.read, body.gone, self._large)
+                caller = partial(self._callers.read, headers, received)
+                request = Request(method, params, query, headers, body.read, body.gone, self._large, caller)
                 response = await operation.handler(request)
                 close = False
             except asyncio.CancelledError:

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from maas_server.errors import InternalError, MaasError, Unimplemented, Violation, error_class
+from maas_server.http.caller import Caller
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -21,8 +22,11 @@ _DETAILS_KEY = "grpc-status-details-bin"
 class Calls:
     """Calls handlers on the loop that they belong to. For the HTTP thread."""
 
-    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], loop: asyncio.AbstractEventLoop) -> None:
-        """`handlers` take and return bytes."""
+    def __init__(
+        self, handlers: Sequence[grpc.GenericRpcHandler], loop: asyncio.AbstractEventLoop, tenant_key: str = ""
+    ) -> None:
+        """`handlers` take and return bytes; they find the tenant under `tenant_key`."""
+        self._tenant_key = tenant_key
         self._handlers = handlers
         self._loop = loop
 
@@ -34,16 +38,19 @@ class Calls:
         """
         return answer.FromString(await self.unary_bytes(method, request.SerializeToString()))
 
-    async def unary_bytes(self, method: str, raw: bytes) -> bytes:
+    async def unary_bytes(self, method: str, raw: bytes, caller: Caller | None = None) -> bytes:
         """Call `/package.Service/Method` with a serialized request; return the serialized answer.
+
+        `caller`: for whom; None: for one without name who waits for ever.
 
         Raises:
             MaasError: what the RPC would have ended with.
         """
         serve = self._find(method).unary_unary
+        context = _Context(caller or Caller(), self._tenant_key)
 
         async def call() -> bytes:
-            return bytes(await serve(raw, _Context()))
+            return bytes(await serve(raw, context))
 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self._loop))
 
@@ -64,12 +71,17 @@ class _Details(grpc.HandlerCallDetails):
 class _Context:
     """What handlers ask of a ServicerContext."""
 
-    def time_remaining(self) -> None:
-        """Return None: callers over HTTP name no deadline."""
+    def __init__(self, caller: Caller, tenant_key: str) -> None:
+        self._caller = caller
+        self._tenant_key = tenant_key
 
-    def invocation_metadata(self) -> tuple[()]:
-        """Return nothing."""
-        return ()
+    def time_remaining(self) -> float | None:
+        """Return how many seconds the caller still waits; None: for ever."""
+        return self._caller.seconds()
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        """Return the tenant, if there is one."""
+        return [(self._tenant_key, self._caller.tenant)] if self._caller.tenant else []
 
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Sequence[tuple[str, str | bytes]] = ()

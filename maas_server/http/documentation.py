@@ -23,7 +23,8 @@ _ABOUT = (
     "Models over REST: the Open Inference Protocol with Triton's extensions, TensorFlow Serving's interface, health "
     "and metrics. Errors are objects with the text as `error`, the gRPC code as `code`, a `reason` and, where fields "
     "are wrong, `violations`. Tensors may travel as binary data behind the JSON of an inference request, whose length "
-    "the header Inference-Header-Content-Length then gives. Bodies may be compressed with gzip or deflate."
+    "the header Inference-Header-Content-Length then gives. Bodies may be compressed with gzip or deflate. The "
+    "headers grpc-timeout and x-envoy-expected-rq-timeout-ms say how long the caller of a prediction waits."
 )
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222;background:#fff}

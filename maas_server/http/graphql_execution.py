@@ -12,8 +12,8 @@ from maas_server.errors import InternalError, MaasError
 from maas_server.front import Front
 from maas_server.http import graphql_limits as limits
 from maas_server.http.failures import error_body
+from maas_server.http.graphql_asked import Asked
 from maas_server.http.graphql_schema import Resolvers, build
-from maas_server.http.large_json import LargeJson
 from maas_server.http.models import Models
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class Executor:
         self._root = Resolvers(front, models)
 
     async def run(
-        self, query: str, variables: dict[str, Any], operation: str | None, large: LargeJson
+        self, query: str, variables: dict[str, Any], operation: str | None, asked: Asked
     ) -> tuple[dict[str, Any], bool]:
         """Return the response, and whether anything was executed."""
         try:
@@ -49,7 +49,7 @@ class Executor:
         except GraphQLError as error:
             return _response(ExecutionResult(None, [error])), False
         result = execute(
-            self._schema, document, self._root, variable_values=variables, operation_name=operation, context_value=large
+            self._schema, document, self._root, variable_values=variables, operation_name=operation, context_value=asked
         )
         if isinstance(result, Awaitable):
             result = await result

@@ -8,6 +8,7 @@ from typing import Any
 from maas_server.errors import InvalidRequest, Unimplemented
 from maas_server.front import Front
 from maas_server.http import tensors
+from maas_server.http.graphql_asked import Asked
 from maas_server.http.infer import while_present
 from maas_server.http.infer_request import shape_of
 from maas_server.http.messages import Blob, Request, Response, check_few, dump_within, parse_object, wrong
@@ -64,7 +65,7 @@ class GraphQLRoutes:
             raise wrong("variables", "an object", variables)
         if not isinstance(operation, str | None):
             raise wrong("operationName", "a string", operation)
-        work = executor.run(query, variables or {}, operation or None, request.large)
+        work = executor.run(query, variables or {}, operation or None, Asked(request.large, request.caller()))
         response, executed = await while_present(request, work)
         return Response(dump_within(response, request.large.max_bytes), 200 if executed else 400)
 

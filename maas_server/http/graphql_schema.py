@@ -9,9 +9,10 @@ from graphql import GraphQLResolveInfo, GraphQLSchema, build_schema
 from maas_server._core import CoreError
 from maas_server.errors import NotFound
 from maas_server.front import Front, Protocol, core_error
+from maas_server.http.graphql_asked import Asked
+from maas_server.http.infer import infer
 from maas_server.http.infer_request import build_request
 from maas_server.http.infer_response import write_outputs
-from maas_server.http.large_json import LargeJson
 from maas_server.http.messages import Blob, wrong
 from maas_server.http.models import Models
 from maas_server.models.registry import ModelView, VersionView
@@ -164,11 +165,12 @@ class Resolvers:
         named = "" if version is None else str(version)
         body = {"inputs": inputs, "outputs": [{"name": name} for name in outputs or ()]}
         raw, _wanted = build_request(model, named, body, memoryview(b""))
+        asked: Asked = info.context
         try:
-            answer = await self._front.infer(Protocol.MODEL_INFER, raw, None)
+            answer = await infer(self._front, asked.caller, Protocol.MODEL_INFER, raw)
         except CoreError as error:
             raise triton_error(core_error(error), model, named) from None
-        large: LargeJson = info.context
+        large = asked.large
         name, number, told = await large.write(len(answer), write_outputs, Blob(answer), large.max_bytes)
         return {"model": name, "version": number, "outputs": told}
 

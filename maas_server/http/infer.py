@@ -11,6 +11,7 @@ from maas_server._stubs.inference import grpc_service_pb2 as pb
 from maas_server.errors import InvalidRequest, NotFound, Unavailable
 from maas_server.front import Front, Protocol, core_error
 from maas_server.http import infer_raw
+from maas_server.http.caller import Caller, in_time
 from maas_server.http.failures import HttpError
 from maas_server.http.infer_request import build_request, read_request
 from maas_server.http.infer_response import json_bytes, response_of, write_response
@@ -45,6 +46,16 @@ async def while_present(request: Request, work: Awaitable[T]) -> T:
         answer.cancel()
 
 
+async def infer(front: Front, caller: Caller, protocol: Protocol, raw: bytes) -> bytes:
+    """Return the serialized answer to a serialized request of the caller.
+
+    Raises:
+        DeadlineExceeded: it was not there in time.
+        CoreError: refused or failed.
+    """
+    return await in_time(caller, front.infer(protocol, raw, caller.seconds(), caller.tenant))
+
+
 async def model_infer(front: Front, models: Models, request: Request) -> Response:
     """Answer `POST /v2/models/{model}/infer`.
 
@@ -52,6 +63,7 @@ async def model_infer(front: Front, models: Models, request: Request) -> Respons
         InvalidRequest: the body is no inference request.
         MaasError: refused or failed.
     """
+    caller = request.caller()
     body = await request.read()
     model, version = request.params["model"], request.params.get("version", "")
     text, binary = split_body(body, request.headers)
@@ -63,7 +75,7 @@ async def model_infer(front: Front, models: Models, request: Request) -> Respons
             reading = request.large.read(len(text), read_request, model, version, Blob(text), Blob(binary))
             blob, wanted = await while_present(request, reading)
             raw = bytes(blob.data)
-        answer = await while_present(request, front.infer(Protocol.MODEL_INFER, raw, None))
+        answer = await while_present(request, infer(front, caller, Protocol.MODEL_INFER, raw))
     except CoreError as error:
         raise triton_error(core_error(error), model, version) from None
     except (NotFound, Unavailable) as error:

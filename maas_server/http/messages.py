@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from maas_server.errors import InvalidRequest, Overloaded, Violation
 
 if TYPE_CHECKING:
+    from maas_server.http.caller import Caller
     from maas_server.http.large_json import LargeJson
 
 JSON = "application/json"
@@ -64,6 +65,8 @@ class Request:
     """Return when the caller has gone away. Only after `read`."""
     large: LargeJson
     """Does what there is to do with JSON."""
+    caller: Callable[[], Caller]
+    """Read from the headers who asks. Raises InvalidRequest."""
 
     async def json(self) -> dict[str, Any]:
         """Return the body, which has to be a JSON object; {} for none.

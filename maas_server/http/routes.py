@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from maas_server.engine import TenantUsage
 from maas_server.front import Front
 from maas_server.http.app import Application
 from maas_server.http.body import BodyLimits
+from maas_server.http.caller import Callers
 from maas_server.http.calls import Calls
 from maas_server.http.documentation import documentation_routes
 from maas_server.http.graphql_routes import GraphQLRoutes
@@ -20,10 +22,18 @@ from maas_server.settings import Settings
 
 
 def build_application(
-    settings: Settings, front: Front, calls: Calls, models: Models, ready: Callable[[], bool]
+    settings: Settings,
+    front: Front,
+    calls: Calls,
+    models: Models,
+    ready: Callable[[], bool],
+    tenants: Callable[[int], Sequence[TenantUsage]],
 ) -> Application:
-    """Return the application; `ready`: whether the server takes requests."""
-    metrics = Metrics(models, ready)
+    """Return the application.
+
+    `ready`: whether the server takes requests. `tenants`: what so many tenants at most use.
+    """
+    metrics = Metrics(models, ready, tenants)
     routes: list[Route] = [
         Route("/", {"GET": Operation(_alive, "Whether the process lives", response="Alive")}, "Health"),
         *metrics.routes(),
@@ -32,7 +42,7 @@ def build_application(
         *GraphQLRoutes(front, models).routes(),
     ]
     routes += documentation_routes(routes)
-    app = Application(Router(routes), BodyLimits(settings.max_message_bytes))
+    app = Application(Router(routes), BodyLimits(settings.max_message_bytes), Callers(settings.tenant_key))
     metrics.responses = app.responses
     return app
 

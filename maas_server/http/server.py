@@ -52,6 +52,7 @@ class HttpServer:
         thread.
         """
         self._settings = settings
+        self._engine = engine
         self._front = Front(engine, max_answer_bytes=settings.max_message_bytes)
         self._handlers = handlers
         self._registry = registry
@@ -75,7 +76,7 @@ class HttpServer:
         listener = _listen(self._settings.host, self._settings.http_port)
         self.port = listener.getsockname()[1]
         loop = asyncio.get_running_loop()
-        models, calls = Models(self._registry, loop), Calls(self._handlers, loop)
+        models, calls = Models(self._registry, loop), Calls(self._handlers, loop, self._settings.tenant_key)
         self._follower = asyncio.create_task(models.follow())
         self._follower.add_done_callback(lambda task: None if task.cancelled() else on_end(task.exception()))
         ended = self._ended = loop.create_future()
@@ -122,7 +123,7 @@ class HttpServer:
 
         settings = self._settings
         self._front.attach(asyncio.get_running_loop())
-        self._app = build_application(settings, self._front, calls, models, self._ready)
+        self._app = build_application(settings, self._front, calls, models, self._ready, self._engine.tenants)
         config = uvicorn.Config(
             self._app,
             http=Connection,

@@ -15,8 +15,9 @@ from maas_server.compat_pool import COMPAT_POOL
 from maas_server.errors import MaasError, NotFound, Unavailable
 from maas_server.front import Front, Protocol, core_error
 from maas_server.http import tensorflow_examples, tensorflow_tensors
+from maas_server.http.caller import Caller, in_time
 from maas_server.http.calls import Calls
-from maas_server.http.infer import while_present
+from maas_server.http.infer import infer, while_present
 from maas_server.http.messages import Blob, Request, Response, invalid, json_response, whole_number
 from maas_server.http.models import Models
 from maas_server.http.routing import Handler, Operation, Route
@@ -78,31 +79,39 @@ class TensorFlowRoutes:
         )
 
     async def _classify(self, request: Request) -> Response:
-        raw = await self._calls.unary_bytes(_PREDICTION + "Classify", await _examples(request))
+        raw = await self._call(request, "Classify")
         return await _written(request, raw, tensorflow_examples.write_classifications)
 
     async def _regress(self, request: Request) -> Response:
-        raw = await self._calls.unary_bytes(_PREDICTION + "Regress", await _examples(request))
+        raw = await self._call(request, "Regress")
         return await _written(request, raw, tensorflow_examples.write_regressions)
 
+    async def _call(self, request: Request, method: str) -> bytes:
+        caller = request.caller()
+        raw = await _examples(request)
+        return await while_present(request, in_time(caller, self._calls.unary_bytes(_PREDICTION + method, raw, caller)))
+
     async def _predict(self, request: Request) -> Response:
+        caller = request.caller()
         body = await request.read()
         spec = model_pb2.ModelSpec()
         _fill_spec(spec, request)
         try:
             try:
-                answer, rows = await self._run(request, body, spec)
+                answer, rows = await self._run(request, caller, body, spec)
             except (NotFound, Unavailable) as error:
                 if error.reason not in NOT_SERVING:
                     raise
                 # What is known of the model here may be some moments old.
                 await self._models.refresh()
-                answer, rows = await self._run(request, body, spec)
+                answer, rows = await self._run(request, caller, body, spec)
         except MaasError as error:
             raise tensorflow_error(error, spec, self._models.seen(spec.name)) from None
         return await _written(request, answer, tensorflow_tensors.write_predicted, rows)
 
-    async def _run(self, request: Request, body: bytes, spec: model_pb2.ModelSpec) -> tuple[bytes, bool]:
+    async def _run(
+        self, request: Request, caller: Caller, body: bytes, spec: model_pb2.ModelSpec
+    ) -> tuple[bytes, bool]:
         """Return the serialized answer, and whether it is wanted row by row."""
         tensorflow.check_spec(spec)
         view = self._models.seen(spec.name)
@@ -117,7 +126,7 @@ class TensorFlowRoutes:
         message.model_spec.version.value = version.version
         raw = b"".join((message.SerializeToString(), told.data))
         try:
-            answer = await while_present(request, self._front.infer(Protocol.TENSORFLOW_PREDICT, raw, None))
+            answer = await while_present(request, infer(self._front, caller, Protocol.TENSORFLOW_PREDICT, raw))
         except CoreError as error:
             raise core_error(error) from None
         return answer, rows

@@ -28,6 +28,15 @@ def _microseconds(value: object) -> object:
     return round(float(match[1]) * _MICROSECONDS[match[2]])
 
 
+def _deadline(value: object) -> object:
+    """Turn "200ms" into 200000. A bare number says no unit, and only 0 needs none."""
+    if isinstance(value, str):
+        return _microseconds(value)
+    if type(value) in (int, float) and value != 0:
+        raise ValueError('expected a duration such as "200ms" or "2s"')
+    return value
+
+
 def _version_policy(value: object) -> object:
     """Accept `all`, and a bare list of versions, for the mappings that they stand for."""
     if value == "all":
@@ -206,6 +215,8 @@ class ModelConfig(_Section):
     batching: BatchingConfig = BatchingConfig()
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    default_deadline: Annotated[int, Field(ge=0, le=86_400_000_000), BeforeValidator(_deadline)] = 0
+    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
     padding: Annotated[tuple[PaddingConfig, ...], Field(max_length=16, strict=False)] = ()
     warmup: Annotated[WarmupConfig, BeforeValidator(_warmup)] = WarmupConfig()
 

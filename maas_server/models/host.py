@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from maas_server.models.plan import VersionPlan
 from maas_server.models.runner import Runner
+
+# Predictions hold, and what cannot be answered in time is refused at once; or nothing is refused because of them.
+Mode = Literal["predictive", "work_conserving"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,16 @@ class Counters:
     timed_out: int = 0
     """Those of `expired` that the queue policy took out."""
     rejected: int = 0
+    refused_late: int = 0
+    """Those of `rejected` that could not have been answered by their deadline."""
+    refused_tenant: int = 0
+    """Those of `rejected` that were more than their tenant may have."""
+    hopeless: int = 0
+    """Those of `expired` that were dropped when their deadline could not be met any more."""
+    late: int = 0
+    """Those of `succeeded` whose answer was ready only after their deadline."""
+    interrupted: int = 0
+    """Runs that were ended because all of their callers had gone."""
     batches: int = 0
     rows: int = 0
     run_ns: int = 0
@@ -62,11 +75,56 @@ class Counters:
     """Requests that succeeded within each of `_core.LATENCY_BOUNDS_SECONDS`, and all of them as the last."""
 
 
+@dataclass(frozen=True, slots=True)
+class TimePoint:
+    """How long runs of so many rows take."""
+
+    rows: int
+    typical_ns: int
+    """The median."""
+    high_ns: int
+    """What one run in ten exceeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketCurve:
+    """T(n) of one shape bucket, kept current by every run."""
+
+    bucket: str
+    """The sizes that vary between buckets, as text; empty for a model with one shape."""
+    points: tuple[TimePoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How a deployment's requests are scheduled at this moment."""
+
+    mode: Mode = "work_conserving"
+    lapses: int = 0
+    """How often predictions ceased to hold."""
+    predicted_ns: int = 0
+    """From acceptance to the answer of a request of one row that came now without a deadline; 0: nobody knows."""
+    headroom: float = 0.0
+    """Share of what it can answer that nobody asks for now: 1 is idle, 0 is overload."""
+    margin_ns: int = 0
+    """Kept free between the end of a run and the deadlines of its requests, for the answers to leave."""
+    curves: tuple[BucketCurve, ...] = ()
+    device: str = "cpu"
+    device_idle: float = 0.0
+    """Share of the device's time that nothing runs."""
+
+
 class Deployment(Protocol):
     """One version in the engine, with its queue and its runner threads. Thread-safe; only `drain` blocks for long."""
 
     def counters(self) -> Counters:
         """Return a snapshot."""
+
+    def mode(self) -> Mode:
+        """Return whether predictions hold."""
+
+    def scheduling(self) -> Scheduling:
+        """Return how requests are scheduled now."""
 
     def drain(self, timeout: float) -> bool:
         """Take no more requests, answer those accepted, end the threads; False if `timeout` seconds passed first.

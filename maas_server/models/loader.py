@@ -231,6 +231,9 @@ def _plan(
         max_queue_delay_us=batching.max_queue_delay_us,
         queue=batching.queue_plan(),
         instances=config.instances,
+        threads=config.threads or 1,
+        default_deadline_us=config.default_deadline,
+        weight=config.weight,
         curve=curve,
         row_difference=difference,
     )

@@ -51,7 +51,9 @@ class LiveSlot:
 
     def view(self) -> VersionView:
         """Return what others may know."""
-        counters = self.deployment.counters() if self.deployment is not None else self.counters
+        deployment = self.deployment
+        counters = deployment.counters() if deployment is not None else self.counters
+        serving = deployment if self.state == State.AVAILABLE else None
         loaded = self.loaded
         if loaded is None:
             return VersionView(self.source.version, self.state, self.reason, self.failed, self.since_unix_ms)
@@ -66,6 +68,7 @@ class LiveSlot:
             digest=loaded.digest,
             runner=loaded.description,
             counters=counters,
+            scheduling=serving.scheduling() if serving is not None else None,
             platform=loaded.platform,
             max_batch_size=loaded.max_batch_size,
             triton_config=loaded.triton_config,

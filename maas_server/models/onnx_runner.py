@@ -7,9 +7,8 @@ of input shapes that it ever saw, and brings nothing measurable here.
 
 from __future__ import annotations
 
-import ctypes
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,44 +20,17 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_c
 from maas_server.errors import InvalidRequest, LoadError
 from maas_server.models.arena import ShrinkPolicy
 from maas_server.models.onnx_options import session_options
-from maas_server.models.runner import NUMPY_DTYPES, Array, RunBatch, RunnerOptions, Signature, TensorInfo
+from maas_server.models.onnx_tensors import (
+    ELEMENT_TYPES,
+    address,
+    decode_strings,
+    encode_strings,
+    tensor_info,
+    to_numpy,
+)
+from maas_server.models.runner import Array, RunBatch, RunnerOptions, Signature, TensorInfo
 
 PROVIDERS = ("CPUExecutionProvider",)
-
-# Datatype to the element type of onnx.TensorProto.
-_ELEMENT_TYPES: Mapping[str, int] = {
-    "FP32": 1,
-    "UINT8": 2,
-    "INT8": 3,
-    "UINT16": 4,
-    "INT16": 5,
-    "INT32": 6,
-    "INT64": 7,
-    "BYTES": 8,
-    "BOOL": 9,
-    "FP16": 10,
-    "FP64": 11,
-    "UINT32": 12,
-    "UINT64": 13,
-    "BF16": 16,
-}
-
-_DATATYPES: Mapping[str, str] = {
-    "tensor(float)": "FP32",
-    "tensor(uint8)": "UINT8",
-    "tensor(int8)": "INT8",
-    "tensor(uint16)": "UINT16",
-    "tensor(int16)": "INT16",
-    "tensor(int32)": "INT32",
-    "tensor(int64)": "INT64",
-    "tensor(string)": "BYTES",
-    "tensor(bool)": "BOOL",
-    "tensor(float16)": "FP16",
-    "tensor(double)": "FP64",
-    "tensor(uint32)": "UINT32",
-    "tensor(uint64)": "UINT64",
-    "tensor(bfloat16)": "BF16",
-}
 
 # What ONNX Runtime raises; it also raises bare RuntimeError and, for models that it half understood, others.
 _LOAD_ERRORS = (
@@ -76,9 +48,6 @@ _LOAD_ERRORS = (
     MemoryError,
 )
 
-# Any valid address serves for a tensor without elements; ONNX Runtime refuses only a null pointer.
-_NOWHERE = np.zeros(8, np.uint8)
-
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
@@ -89,6 +58,18 @@ class _Bound:
     """Outputs that ONNX Runtime allocates. They are bound again before each run, for it writes into the last
     run's memory otherwise, which the caller may still be reading."""
     nbytes: int
+
+
+class _Options:
+    """The options of a usual run, and of one after which the arena shrinks; both are ended as one."""
+
+    def __init__(self) -> None:
+        self.plain, self.shrinking = ort.RunOptions(), ort.RunOptions()
+        self.shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def terminate(self, wanted: bool) -> None:
+        for options in (self.plain, self.shrinking):
+            options.terminate = wanted
 
 
 class OnnxRunner:
@@ -105,7 +86,7 @@ class OnnxRunner:
         self._bindings: dict[int, _Bound] = {}
         self._has_strings = False
         self._device = ort_c.OrtDevice(ort_c.OrtDevice.cpu(), ort_c.OrtDevice.default_memory(), 0)
-        self._plain, self._shrinking = _run_options()
+        self._options = _Options()
         self._arena: ShrinkPolicy | None = ShrinkPolicy()
         self._loaded: tuple[Path, RunnerOptions] | None = None
 
@@ -121,7 +102,7 @@ class OnnxRunner:
         try:
             session = ort.InferenceSession(str(path), settings, providers=list(PROVIDERS), enable_fallback=False)
             got = tuple(session.get_providers())
-            inputs = tuple(_tensor_info("input", node) for node in session.get_inputs())
+            inputs = tuple(tensor_info("input", node) for node in session.get_inputs())
             outputs = _chosen(options.options.get("outputs"), session.get_outputs())
         except _LOAD_ERRORS as error:
             raise LoadError(f"ONNX Runtime cannot load {path.name}: {_clean(error)}") from error
@@ -148,8 +129,12 @@ class OnnxRunner:
             InvalidRequest: ONNX Runtime finds the values at fault.
             RuntimeError: the run failed for another reason.
         """
+        return self.run_with(batch, self._options)
+
+    def run_with(self, batch: RunBatch, options: _Options) -> Sequence[Array]:
+        """As `run`, ended by whoever ends what runs with these options."""
         if self._has_strings:
-            return self._run_copying(batch)
+            return self._run_copying(batch, options)
         bound = self._bindings.get(batch.key) if batch.key else None
         if bound is None:
             bound = self._bind(batch)
@@ -159,17 +144,16 @@ class OnnxRunner:
         for index in bound.unbound:
             binding.bind_output(self._signature.outputs[index].name, self._device)
         shrink = self._arena is not None and self._arena.should_shrink(bound.nbytes, time.monotonic())
-        options = self._shrinking if shrink else self._plain
         try:
-            self._session._sess.run_with_iobinding(binding, options)
+            self._session._sess.run_with_iobinding(binding, options.shrinking if shrink else options.plain)
         except RuntimeError as error:
-            if options.terminate:
+            if options.plain.terminate:
                 raise
-            self._raise_typed(batch, error)
+            self._raise_typed(batch, error, options)
         if not bound.unbound:
             return batch.outputs  # type: ignore[return-value]  # None only stands where `unbound` says.
         values = binding.get_outputs()
-        return [_to_numpy(values[index]) if array is None else array for index, array in enumerate(batch.outputs)]
+        return [to_numpy(values[index]) if array is None else array for index, array in enumerate(batch.outputs)]
 
     def forget(self, keys: Sequence[int]) -> None:
         """Drop the bindings of these keys."""
@@ -178,9 +162,12 @@ class OnnxRunner:
 
     def interrupt(self) -> None:
         """End the runs under way, each after the node that it is at."""
-        under_way, self._plain, self._shrinking = (self._plain, self._shrinking), *_run_options()
-        for options in under_way:
-            options.terminate = True
+        under_way, self._options = self._options, _Options()
+        under_way.terminate(True)
+
+    def lane(self) -> OnnxLane:
+        """Return a lane over the session."""
+        return OnnxLane(self)
 
     def reset(self) -> None:
         """Load the model anew: nothing else makes an arena give back what it holds without a run."""
@@ -202,7 +189,7 @@ class OnnxRunner:
         device = self._device
         nbytes = 0
         for info, array in zip(self._signature.inputs, batch.inputs, strict=True):
-            binding.bind_input(info.name, device, _ELEMENT_TYPES[info.datatype], array.shape, _address(array))
+            binding.bind_input(info.name, device, ELEMENT_TYPES[info.datatype], array.shape, address(array))
             nbytes += array.nbytes
         unbound = []
         for index, (info, out) in enumerate(zip(self._signature.outputs, batch.outputs, strict=True)):
@@ -211,31 +198,31 @@ class OnnxRunner:
                 # `get_outputs` has them in the order in which they were first bound.
                 binding.bind_output(info.name, device)
             else:
-                binding.bind_output(info.name, device, _ELEMENT_TYPES[info.datatype], out.shape, _address(out))
+                binding.bind_output(info.name, device, ELEMENT_TYPES[info.datatype], out.shape, address(out))
                 nbytes += out.nbytes
         return _Bound(binding, tuple(unbound), nbytes)
 
-    def _run_copying(self, batch: RunBatch) -> list[Array]:
+    def _run_copying(self, batch: RunBatch, options: _Options) -> list[Array]:
         feeds = {}
         for info, array in zip(self._signature.inputs, batch.inputs, strict=True):
-            feeds[info.name] = _decode_strings(info.name, array) if info.datatype == "BYTES" else array
+            feeds[info.name] = decode_strings(info.name, array) if info.datatype == "BYTES" else array
         names = [info.name for info in self._signature.outputs]
         try:
-            values = self._session._sess.run(names, feeds, self._plain)
+            values = self._session._sess.run(names, feeds, options.plain)
         except ort_c.InvalidArgument as error:
             raise InvalidRequest(f"the model refuses these values: {_clean(error)}") from error
         return [
-            _encode_strings(value) if info.datatype == "BYTES" else np.ascontiguousarray(value).reshape(value.shape)
+            encode_strings(value) if info.datatype == "BYTES" else np.ascontiguousarray(value).reshape(value.shape)
             for info, value in zip(self._signature.outputs, values, strict=True)
         ]
 
-    def _raise_typed(self, batch: RunBatch, error: RuntimeError) -> None:
+    def _raise_typed(self, batch: RunBatch, error: RuntimeError, options: _Options) -> None:
         # A run through a binding raises RuntimeError whatever the reason; only a plain run tells bad values apart.
         if any(info.datatype == "BF16" for info in self._signature.inputs):
             raise error
         feeds = {info.name: array for info, array in zip(self._signature.inputs, batch.inputs, strict=True)}
         try:
-            self._session._sess.run([self._signature.outputs[0].name], feeds, self._plain)
+            self._session._sess.run([self._signature.outputs[0].name], feeds, options.plain)
         except ort_c.InvalidArgument as typed:
             raise InvalidRequest(f"the model refuses these values: {_clean(typed)}") from typed
         except (*_LOAD_ERRORS, TypeError):
@@ -243,72 +230,40 @@ class OnnxRunner:
         raise error
 
 
-def _run_options() -> tuple[Any, Any]:
-    """Return the options of a usual run, and of one after which the arena shrinks."""
-    plain, shrinking = ort.RunOptions(), ort.RunOptions()
-    shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return plain, shrinking
+class OnnxLane:
+    """Implements `RunnerLane`: its runs are ended by options of its own, each after the node that it is at."""
+
+    def __init__(self, runner: OnnxRunner) -> None:
+        """`runner` may be loaded anew, but outlives this."""
+        self._runner = runner
+        self._options = _Options()
+
+    def run(self, batch: RunBatch) -> Sequence[Array]:
+        """As `OnnxRunner.run`."""
+        return self._runner.run_with(batch, self._options)
+
+    def cancel(self) -> None:
+        """End the run under way, or about to begin."""
+        self._options.terminate(True)
+
+    def renew(self) -> None:
+        """Let later runs be."""
+        self._options.terminate(False)
 
 
 def _chosen(wanted: object, nodes: Sequence[Any]) -> tuple[TensorInfo, ...]:
     """Return the outputs that are wanted, in their order; None: all of them, as the model has them."""
     if wanted is None:
-        return tuple(_tensor_info("output", node) for node in nodes)
+        return tuple(tensor_info("output", node) for node in nodes)
     known = {node.name: node for node in nodes}
     chosen = []
     for name in wanted if isinstance(wanted, Sequence) else ():
         if name not in known:
             raise LoadError(f"output {name!r}: the model has {', '.join(map(repr, known))}")
-        chosen.append(_tensor_info("output", known[name]))
+        chosen.append(tensor_info("output", known[name]))
     if not chosen or len({info.name for info in chosen}) != len(chosen) or isinstance(wanted, str):
         raise LoadError(f"runner_options.outputs: expected a list of different outputs, got {wanted!r}")
     return tuple(chosen)
-
-
-def _tensor_info(kind: str, node: Any) -> TensorInfo:
-    datatype = _DATATYPES.get(node.type)
-    if datatype is None:
-        raise LoadError(
-            f"{kind} {node.name!r} is a {node.type}; dense tensors of {', '.join(NUMPY_DTYPES)} can be served"
-        )
-    dims = list(node.shape)
-    shape = tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in dims)
-    names = tuple(dim if isinstance(dim, str) else "" for dim in dims)
-    return TensorInfo(node.name, datatype, shape, names if any(names) else ())
-
-
-def _address(array: Array) -> int:
-    return array.ctypes.data or _NOWHERE.ctypes.data
-
-
-def _to_numpy(value: Any) -> Array:
-    if value.element_type() != _ELEMENT_TYPES["BF16"]:
-        return value.numpy()  # type: ignore[no-any-return]  # A view; it keeps the value alive.
-    shape = tuple(value.shape())
-    array = np.empty(shape, np.uint16)
-    if array.nbytes:
-        ctypes.memmove(array.ctypes.data, value.data_ptr(), array.nbytes)
-    return array
-
-
-def _decode_strings(name: str, array: Array) -> Array:
-    flat = np.empty(array.size, object)
-    for index, element in enumerate(array.ravel()):
-        try:
-            flat[index] = element.decode() if isinstance(element, bytes) else str(element)
-        except UnicodeDecodeError as error:
-            raise InvalidRequest(
-                f"input {name!r}: element {index} is not UTF-8, as the model's strings must be"
-            ) from error
-    return flat.reshape(array.shape)
-
-
-def _encode_strings(array: Any) -> Array:
-    array = np.asarray(array, dtype=object)
-    flat = np.empty(array.size, object)
-    for index, element in enumerate(array.ravel()):
-        flat[index] = element if isinstance(element, bytes) else str(element).encode(errors="replace")
-    return flat.reshape(array.shape)
 
 
 def _clean(error: BaseException) -> str:

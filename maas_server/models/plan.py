@@ -105,6 +105,12 @@ class VersionPlan:
     max_queue_delay_us: int = 0
     queue: QueuePlan = QueuePlan()
     instances: int = 1
+    threads: int = 1
+    """CPU threads of one run."""
+    default_deadline_us: int = 0
+    """Of requests that bring none; 0: these have none."""
+    weight: float = 1.0
+    """Of its share of the device's time, when several models want it."""
     curve: tuple[CurvePoint, ...] = field(default=())
     row_difference: float = -1.0
     """Largest relative difference between a row alone and in company, as checked at load; -1: not checked."""

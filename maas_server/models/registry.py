@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Literal
 
 import structlog
@@ -19,7 +19,7 @@ from maas_server.errors import InvalidRequest, LoadError, MaasError, NotAvailabl
 from maas_server.models.catalog import Catalog, no_version
 from maas_server.models.changes import Changes
 from maas_server.models.config import LABEL_PATTERN
-from maas_server.models.host import Host
+from maas_server.models.host import Host, Mode
 from maas_server.models.keeper import Keeper
 from maas_server.models.lifecycle import State
 from maas_server.models.loader import Defaults
@@ -126,6 +126,13 @@ class Registry:
         if version and not view.versions:
             raise no_version(model, version)
         return (view,)
+
+    def modes(self) -> Iterator[tuple[str, int, Mode]]:
+        """Yield model, version and scheduling mode of all that is AVAILABLE."""
+        for name, state in self._catalog.models.items():
+            for version, slot in state.available().items():
+                if slot.deployment is not None:
+                    yield name, version, slot.deployment.mode()
 
     async def watch(self) -> AsyncIterator[None]:
         """Yield at once, then after each change; changes while the caller is busy are joined into one."""

@@ -124,3 +124,27 @@ class Interruptible(Protocol):
 
     def reset(self) -> None:
         """Give back the memory that runs took. No run is under way; more may follow."""
+
+
+class RunnerLane(Protocol):
+    """A runner as one thread uses it, whose run others may end."""
+
+    def run(self, batch: RunBatch) -> Sequence[Array]:
+        """As `Runner.run`, never twice at once."""
+
+    def cancel(self) -> None:
+        """Make the run under way, or about to begin, fail as soon as possible; from any thread. It may also succeed."""
+
+    def renew(self) -> None:
+        """After a run that was cancelled ended: later runs are as always."""
+
+
+@runtime_checkable
+class Cancellable(Protocol):
+    """What a runner may offer besides, so that a run ends soon once all its callers have gone.
+
+    Without it such a run goes on to its end, and its outputs are thrown away.
+    """
+
+    def lane(self) -> RunnerLane:
+        """Return a new lane over the loaded model, for a thread that calls its `run` in place of the runner's."""

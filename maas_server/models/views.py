@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from maas_server.models.host import Counters
+from maas_server.models.host import Counters, Scheduling
 from maas_server.models.lifecycle import State
 from maas_server.models.plan import VersionPlan
 from maas_server.models.runner import Signature
@@ -30,6 +30,8 @@ class VersionView:
     digest: str = ""
     runner: str = ""
     counters: Counters = field(default_factory=Counters)
+    scheduling: Scheduling | None = None
+    """None unless it is AVAILABLE."""
     platform: str = ""
     """As Triton calls it: "onnxruntime_onnx", or the name of another package's runner."""
     max_batch_size: int = 0

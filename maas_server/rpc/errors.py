@@ -59,6 +59,19 @@ async def abort(context: ServicerContext, error: MaasError) -> NoReturn:
     await abort_with_status(context, error.code, error.message, error_status(error))
 
 
+async def refuse(context: ServicerContext, code: grpc.StatusCode, message: str, status: bytes) -> bytes:
+    """End the RPC as `abort_with_status` does, and return what its handler is to return then; grpc ignores it.
+
+    What grpc raises to end the handler holds the frames that it passes, and they hold the call: left to the collector,
+    the requests that a server refused would be what its memory is full of.
+    """
+    try:
+        await context.abort(code, message, ((_DETAILS_KEY, status),))
+    except grpc.aio.AbortError as error:
+        error.__traceback__ = None
+    return b""
+
+
 async def abort_with_status(context: ServicerContext, code: grpc.StatusCode, message: str, status: bytes) -> NoReturn:
     """End the RPC with a serialized google.rpc.Status, whose code and message are given beside it."""
     await context.abort(code, message, ((_DETAILS_KEY, status),))

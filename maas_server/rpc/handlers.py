@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
@@ -21,6 +22,16 @@ MOST_BYTES = 4 << 20
 UnaryHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who waits for an answer."""
+
+    seconds: float | None
+    """How long from now; None: for ever."""
+    tenant: str
+    """In whose name it asks."""
+
+
 def unary(
     serve: Callable[[Request], Awaitable[Message]],
     request_type: type[Request],
@@ -33,17 +44,18 @@ def unary(
     `explain` gives an error that `serve` raised the words of its protocol. Larger requests than `most_bytes` are
     refused; None: they are bounded by the server's message limit alone.
     """
-    return timed_unary(lambda request, _: serve(request), request_type, explain, most_bytes=most_bytes)
+    return caller_unary(lambda request, _: serve(request), request_type, explain, most_bytes=most_bytes)
 
 
-def timed_unary(
-    serve: Callable[[Request, float | None], Awaitable[Message]],
+def caller_unary(
+    serve: Callable[[Request, Caller], Awaitable[Message]],
     request_type: type[Request],
     explain: Callable[[MaasError, Request], MaasError] | None = None,
     *,
     most_bytes: int | None = MOST_BYTES,
+    tenant_of: Callable[[ServicerContext], str] | None = None,
 ) -> UnaryHandler:
-    """Return the same for a `serve` that is also told how many seconds its caller waits; None: for ever."""
+    """Return the same for a `serve` that is also told of its caller; `tenant_of`: in whose name one asks."""
 
     async def handler(raw: bytes, context: ServicerContext) -> bytes:
         if most_bytes is not None and len(raw) > most_bytes:
@@ -55,7 +67,8 @@ def timed_unary(
         except DecodeError:
             await abort(context, InvalidRequest(f"the message is no {request_type.DESCRIPTOR.full_name}"))
         try:
-            response = await serve(request, context.time_remaining())
+            caller = Caller(context.time_remaining(), tenant_of(context) if tenant_of else "")
+            response = await serve(request, caller)
         except CoreError as error:
             await fail(context, core_error(error), request)
         except MaasError as error:

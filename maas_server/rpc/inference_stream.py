@@ -65,10 +65,11 @@ class _Call:
 class InferStream:
     """A task reads and submits, `serve` writes. For the loop's thread."""
 
-    def __init__(self, front: Front, context: ServicerContext) -> None:
-        """Nothing is read yet."""
+    def __init__(self, front: Front, context: ServicerContext, tenant: str = "") -> None:
+        """Nothing is read yet. `tenant`: in whose name the caller asks."""
         self._front = front
         self._context = context
+        self._tenant = tenant
         self._fails_by_status = (_STATUS_KEY, "true") in tuple(context.invocation_metadata() or ())
         self._calls: deque[_Call] = deque()
         self._pending_bytes = 0  # Requests under way.
@@ -129,7 +130,7 @@ class InferStream:
         call = _Call()
         try:
             call.answer, call.ticket = self._front.submit(
-                Protocol.MODEL_STREAM_INFER, raw, self._context.time_remaining()
+                Protocol.MODEL_STREAM_INFER, raw, self._context.time_remaining(), self._tenant
             )
         except CoreError as error:
             call.fail(error, raw)

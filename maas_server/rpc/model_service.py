@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from maas_server._stubs.maas.v1 import model_pb2
 from maas_server.errors import InvalidRequest, MaasError, Unavailable, Violation
-from maas_server.models.host import Counters
+from maas_server.models.host import Counters, Scheduling
 from maas_server.models.plan import VersionPlan
 from maas_server.models.registry import ModelView, Registry, VersionView
 from maas_server.models.runner import Signature, TensorInfo
@@ -21,6 +21,7 @@ from maas_server.rpc.handlers import unary
 SERVICE = "maas.v1.ModelService"
 
 _MAX_NAME_BYTES = 256
+_MOST_CURVES = 64
 
 
 def model_handler(registry: Registry, stopping: asyncio.Event) -> grpc.GenericRpcHandler:
@@ -50,11 +51,12 @@ def model_handler(registry: Registry, stopping: asyncio.Event) -> grpc.GenericRp
     ) -> AsyncIterator[model_pb2.ModelStatusResponse]:
         try:
             _check(request.model, request.version, required=False)
-            # A change of another model wakes this up as well; only what differs in more than counters is sent.
+            # A change of another model wakes this up as well; only what differs in more than what moves with every
+            # request is sent.
             sent: object = None
             async for _ in _until(registry.watch(), stopping):
                 views = registry.status(request.model, request.version)
-                seen = tuple(_without_counters(view) for view in views)
+                seen = tuple(_lasting(view) for view in views)
                 if seen != sent:
                     sent = seen
                     yield model_pb2.ModelStatusResponse(models=[model_info(view) for view in views])
@@ -127,8 +129,8 @@ def _response(registry: Registry, request: model_pb2.ModelStatusRequest) -> mode
     return model_pb2.ModelStatusResponse(models=[model_info(view) for view in views])
 
 
-def _without_counters(view: ModelView) -> ModelView:
-    versions = tuple(replace(version, counters=Counters()) for version in view.versions)
+def _lasting(view: ModelView) -> ModelView:
+    versions = tuple(replace(version, counters=Counters(), scheduling=None) for version in view.versions)
     return replace(view, versions=versions)
 
 
@@ -149,7 +151,33 @@ def _version_info(view: VersionView) -> model_pb2.VersionInfo:
         info.curve.extend(
             model_pb2.CurvePoint(rows=point.rows, seconds=point.seconds, bytes=point.bytes) for point in view.plan.curve
         )
+    if view.scheduling is not None:
+        info.scheduling.CopyFrom(_scheduling(view.scheduling))
     return info
+
+
+def _scheduling(scheduling: Scheduling) -> model_pb2.Scheduling:
+    predictive = scheduling.mode == "predictive"
+    return model_pb2.Scheduling(
+        mode=model_pb2.Scheduling.PREDICTIVE if predictive else model_pb2.Scheduling.WORK_CONSERVING,
+        predicted_ns=scheduling.predicted_ns,
+        headroom=scheduling.headroom,
+        margin_ns=scheduling.margin_ns,
+        curves=[
+            model_pb2.BucketCurve(
+                bucket=curve.bucket,
+                points=[
+                    model_pb2.TimePoint(
+                        rows=point.rows, typical_seconds=point.typical_ns / 1e9, high_seconds=point.high_ns / 1e9
+                    )
+                    for point in curve.points
+                ],
+            )
+            for curve in scheduling.curves[:_MOST_CURVES]
+        ],
+        device=scheduling.device,
+        device_idle=scheduling.device_idle,
+    )
 
 
 def _counters(counters: Counters) -> model_pb2.Counters:

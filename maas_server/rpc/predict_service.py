@@ -11,7 +11,8 @@ import grpc
 from maas_server._core import CoreError
 from maas_server.errors import Unavailable
 from maas_server.front import Front, Protocol, error_details
-from maas_server.rpc.errors import ServicerContext, abort, abort_with_status, write
+from maas_server.rpc.errors import ServicerContext, abort, abort_with_status, refuse, write
+from maas_server.rpc.infer_handler import TenantOf, infer_handler
 
 SERVICE = "maas.v1.PredictService"
 
@@ -24,25 +25,23 @@ MAX_STREAM_UNSENT_BYTES = 8 << 20
 _JOINED_BYTES = 1 << 20
 
 
-def predict_handler(front: Front, stopping: asyncio.Event) -> grpc.GenericRpcHandler:
+def predict_handler(front: Front, stopping: asyncio.Event, tenant_of: TenantOf | None = None) -> grpc.GenericRpcHandler:
     """Return the handlers of PredictService, registered without (de)serializers.
 
-    Once `stopping` is set, streams are read no further: they answer what they accepted and end with UNAVAILABLE.
+    `tenant_of`: in whose name a caller asks; None: callers are not told apart. Once `stopping` is set, streams are read
+    no further: they answer what they accepted and end with UNAVAILABLE.
     """
 
-    async def predict(raw: bytes, context: ServicerContext) -> bytes:
-        try:
-            return await front.infer(Protocol.PREDICT, raw, context.time_remaining())
-        except CoreError as error:
-            await _abort(context, error)
+    async def fail(context: ServicerContext, error: CoreError, _: bytes) -> bytes:
+        return await refuse(context, *error_details(error))
 
     async def predict_stream(_: Any, context: ServicerContext) -> None:
-        await _Stream(front, context).serve(stopping)
+        await _Stream(front, context, tenant_of(context) if tenant_of else "").serve(stopping)
 
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
-            "Predict": grpc.unary_unary_rpc_method_handler(predict),
+            "Predict": infer_handler(front, Protocol.PREDICT, fail, tenant_of),
             "PredictStream": grpc.stream_stream_rpc_method_handler(predict_stream),
         },
     )
@@ -55,9 +54,10 @@ async def _abort(context: ServicerContext, error: CoreError) -> NoReturn:
 class _Stream:
     """One PredictStream: a task reads and submits, this writes what the core answers."""
 
-    def __init__(self, front: Front, context: ServicerContext) -> None:
+    def __init__(self, front: Front, context: ServicerContext, tenant: str) -> None:
         self._front = front
         self._context = context
+        self._tenant = tenant
         self._group = front.new_group()
         self._pending = 0
         self._chunks: deque[bytes] = deque()
@@ -120,7 +120,9 @@ class _Stream:
 
     async def _read(self) -> None:
         while (raw := await self._context.read()) is not grpc.aio.EOF:
-            accepted, errors = self._front.submit_stream(raw, self._context.time_remaining(), self, self._group)
+            accepted, errors = self._front.submit_stream(
+                raw, self._context.time_remaining(), self, self._group, self._tenant
+            )
             self._pending += accepted
             if errors:
                 self._enqueue(errors)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import NoReturn
+
 import grpc
 from google.protobuf.message import DecodeError, Message
 
@@ -17,7 +20,8 @@ from maas_server.protocols.not_found import tensorflow_error
 from maas_server.protocols.tensorflow_examples import predict_request
 from maas_server.protocols.tensorflow_results import classifications, regressions
 from maas_server.rpc.errors import ServicerContext, abort
-from maas_server.rpc.handlers import timed_unary, unary
+from maas_server.rpc.handlers import Caller, caller_unary, unary
+from maas_server.rpc.infer_handler import TenantOf, infer_handler
 
 SERVICE = "tensorflow.serving.PredictionService"
 
@@ -27,15 +31,16 @@ _SIGNATURES = {
 }
 
 
-def tensorflow_handler(front: Front, registry: Registry) -> grpc.GenericRpcHandler:
-    """Return the handlers of PredictionService."""
-    models = _Models(front, registry)
+def tensorflow_handler(front: Front, registry: Registry, tenant_of: TenantOf | None = None) -> grpc.GenericRpcHandler:
+    """Return the handlers of PredictionService.
 
-    async def predict(raw: bytes, context: ServicerContext) -> bytes:
-        try:
-            return await front.infer(Protocol.TENSORFLOW_PREDICT, raw, context.time_remaining())
-        except CoreError as error:
-            await abort(context, models.explain(core_error(error), _spec_of(raw)))
+    `tenant_of`: in whose name a caller asks; None: callers are not told apart.
+    """
+    models = _Models(front, registry)
+    examples = partial(caller_unary, tenant_of=tenant_of)
+
+    async def fail(context: ServicerContext, error: CoreError, raw: bytes) -> NoReturn:
+        await abort(context, models.explain(core_error(error), _spec_of(raw)))
 
     async def metadata(request: pb.GetModelMetadataRequest) -> Message:
         tensorflow.check_metadata_fields(request.metadata_field)
@@ -44,10 +49,10 @@ def tensorflow_handler(front: Front, registry: Registry) -> grpc.GenericRpcHandl
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
-            "Predict": grpc.unary_unary_rpc_method_handler(predict),
-            "Classify": timed_unary(models.classify, pb.ClassificationRequest, models.explain_request),
-            "Regress": timed_unary(models.regress, pb.RegressionRequest, models.explain_request),
-            "MultiInference": timed_unary(models.infer_all, pb.MultiInferenceRequest, models.explain_tasks),
+            "Predict": infer_handler(front, Protocol.TENSORFLOW_PREDICT, fail, tenant_of),
+            "Classify": examples(models.classify, pb.ClassificationRequest, models.explain_request),
+            "Regress": examples(models.regress, pb.RegressionRequest, models.explain_request),
+            "MultiInference": examples(models.infer_all, pb.MultiInferenceRequest, models.explain_tasks),
             "GetModelMetadata": unary(metadata, pb.GetModelMetadataRequest, models.explain_request),
         },
     )
@@ -60,7 +65,7 @@ class _Models:
         self._front = front
         self._registry = registry
 
-    async def classify(self, request: pb.ClassificationRequest, seconds: float | None) -> pb.ClassificationResponse:
+    async def classify(self, request: pb.ClassificationRequest, caller: Caller) -> pb.ClassificationResponse:
         """Answer Classify.
 
         Raises:
@@ -68,19 +73,19 @@ class _Models:
             CoreError: refused or failed.
         """
         tensorflow.check_signature(request.model_spec, tensorflow.CLASSIFICATION_SIGNATURE)
-        answer = await self._infer(request.model_spec, request.input, seconds)
+        answer = await self._infer(request.model_spec, request.input, caller)
         return pb.ClassificationResponse(model_spec=answer.spec(request.model_spec), result=answer.classes())
 
-    async def regress(self, request: pb.RegressionRequest, seconds: float | None) -> pb.RegressionResponse:
+    async def regress(self, request: pb.RegressionRequest, caller: Caller) -> pb.RegressionResponse:
         """Answer Regress; raises what `classify` raises."""
         tensorflow.check_signature(request.model_spec, tensorflow.REGRESSION_SIGNATURE)
-        answer = await self._infer(request.model_spec, request.input, seconds)
+        answer = await self._infer(request.model_spec, request.input, caller)
         return pb.RegressionResponse(model_spec=answer.spec(request.model_spec), result=answer.values())
 
-    async def infer_all(self, request: pb.MultiInferenceRequest, seconds: float | None) -> pb.MultiInferenceResponse:
+    async def infer_all(self, request: pb.MultiInferenceRequest, caller: Caller) -> pb.MultiInferenceResponse:
         """Answer MultiInference by one run of the model; raises what `classify` raises."""
         _check_tasks(request)
-        answer = await self._infer(request.tasks[0].model_spec, request.input, seconds)
+        answer = await self._infer(request.tasks[0].model_spec, request.input, caller)
         response = pb.MultiInferenceResponse()
         for task in request.tasks:
             result = response.results.add(model_spec=answer.spec(task.model_spec))
@@ -90,10 +95,10 @@ class _Models:
                 result.regression_result.CopyFrom(answer.values())
         return response
 
-    async def _infer(self, spec: model_pb2.ModelSpec, given: pb.Input, seconds: float | None) -> _Answer:
+    async def _infer(self, spec: model_pb2.ModelSpec, given: pb.Input, caller: Caller) -> _Answer:
         version = tensorflow.serving_version(self.view(spec), spec)
         request, rows = predict_request(spec.name, version, given)
-        raw = await self._front.infer(Protocol.PREDICT, request.SerializeToString(), seconds)
+        raw = await self._front.infer(Protocol.PREDICT, request.SerializeToString(), caller.seconds, caller.tenant)
         return _Answer(version, predict_pb2.PredictResponse.FromString(raw), rows)
 
     def view(self, spec: model_pb2.ModelSpec) -> ModelView:

@@ -9,9 +9,9 @@ import grpc
 import numpy as np
 import pytest
 
-from maas_server._stubs.maas.v1 import model_pb2, tensor_pb2
+from maas_server._stubs.maas.v1 import model_pb2, predict_pb2, tensor_pb2
 from tests.cli.conftest import Maas
-from tests.client.fake_server import FakeServer, error_status
+from tests.client.fake_server import FakeServer, echo, error_status
 
 ROW = [[0.0, 1.0, 2.0, 3.0]]
 
@@ -28,7 +28,9 @@ def test_json_text_is_cast_to_the_models_datatype(maas: Maas, server: FakeServer
     result = maas("predict", "digits", "--input", text)
     assert result.exit_code == 0
     np.testing.assert_array_equal(sent(server), ROW)
-    assert result.output.splitlines()[0] == "digits:3  batch of 4, queued 1.500 ms, run 0.250 ms"
+    assert result.output.splitlines()[0] == (
+        "digits:3  batch of 4, queued 1.500 ms, run 0.250 ms, in all 1.900 ms (predicted 2.000)"
+    )
     assert "image  float32 [1, 4]" in result.output
     assert "[[0. 1. 2. 3.]]" in result.output
 
@@ -47,11 +49,29 @@ def test_a_document_on_standard_input_is_read(maas: Maas, server: FakeServer) ->
     np.testing.assert_array_equal(sent(server), ROW)
 
 
+def test_a_priority_is_sent(maas: Maas, server: FakeServer) -> None:
+    assert maas("predict", "digits", "--input", json.dumps(ROW), "--priority", "3").exit_code == 0
+    assert server.requests[0].priority == 3
+    assert maas("predict", "digits", "--input", json.dumps(ROW), "--priority", "-1").exit_code == 2
+
+
+def test_a_server_that_predicted_nothing_is_not_said_to_have(maas: Maas, server: FakeServer) -> None:
+    def unpredicted(request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        response = echo(request)
+        response.receipt.predicted_ns = 0
+        return response
+
+    server.behaviour = unpredicted
+    head = maas("predict", "digits", "--input", json.dumps(ROW)).output.splitlines()[0]
+    assert head == "digits:3  batch of 4, queued 1.500 ms, run 0.250 ms"
+
+
 def test_the_answer_comes_as_json(maas: Maas) -> None:
     result = maas("predict", "digits", "--input", json.dumps(ROW), "--format", "json")
     answer = json.loads(result.output)
     assert answer["outputs"] == {"image": ROW}
     assert (answer["model"], answer["version"], answer["receipt"]["batch_size"]) == ("digits", 3, 4)
+    assert (answer["receipt"]["predicted_seconds"], answer["receipt"]["total_seconds"]) == (0.002, 0.0019)
 
 
 def test_the_answer_is_written_as_npy(maas: Maas, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from tests.client.fake_server import WAIT_SECONDS, FakeServer
 def test_the_overview_has_a_line_per_version(maas: Maas) -> None:
     head, newest, older = maas("status").output.splitlines()
     assert head.split()[:4] == ["MODEL", "VERSION", "STATE", "LABELS"]
-    assert newest.split() == ["digits", "3*", "AVAILABLE", "32", "0", "7", "1", "0", "1.500"]
-    assert older.split() == ["digits", "2", "AVAILABLE", "stable", "32", "0", "7", "1", "0", "1.500"]
+    assert newest.split() == ["digits", "3*", "AVAILABLE", "32", "0", "7", "1", "0", "1.500", "2.500", "25%"]
+    assert older.split() == ["digits", "2", "AVAILABLE", "stable", *newest.split()[3:]]
 
 
 def test_one_model_is_shown_with_signature_batching_and_curve(maas: Maas) -> None:
@@ -27,6 +27,23 @@ def test_one_model_is_shown_with_signature_batching_and_curve(maas: Maas) -> Non
     assert "output scores  FP32 [?, 2]" in output
     assert "batches of up to 32 rows; 1 instance, queue of 4096 rows" in output
     assert "T(8) = 2.000 ms, 250.0 µs a row, S(8) = 3.0 MB" in output
+
+
+def test_scheduling_is_told(maas: Maas, server: FakeServer) -> None:
+    text = "predictions hold; predicted wait 2.500 ms, headroom 25%, cpu idle 50%"
+    assert text in maas("status", "digits").output
+    scheduling = server.models["digits"].versions[0].scheduling
+    scheduling.mode = model_pb2.Scheduling.WORK_CONSERVING
+    scheduling.predicted_ns = 0
+    output = maas("status", "digits").output
+    assert "predictions do not hold; predicted wait unknown, headroom 25%" in output
+    assert output.splitlines()[1].endswith("      -       25%  work conserving: predictions do not hold")
+    assert output.splitlines()[2].split()[-1] == "25%"
+
+
+def test_a_version_that_does_not_serve_predicts_nothing(maas: Maas, server: FakeServer) -> None:
+    server.models["digits"].versions[0].ClearField("scheduling")
+    assert maas("status").output.splitlines()[1].split()[-2:] == ["-", "-"]
 
 
 def test_padding_that_is_off_says_why(maas: Maas, server: FakeServer) -> None:

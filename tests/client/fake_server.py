@@ -28,7 +28,9 @@ def echo(request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         model=request.model,
         version=request.version or 3,
         outputs=request.inputs,
-        receipt=predict_pb2.Receipt(queue_ns=1_500_000, run_ns=250_000, batch_size=4, batches=1),
+        receipt=predict_pb2.Receipt(
+            queue_ns=1_500_000, run_ns=250_000, batch_size=4, batches=1, predicted_ns=2_000_000, total_ns=1_900_000
+        ),
     )
 
 
@@ -80,6 +82,13 @@ def digits_model() -> model_pb2.ModelInfo:
                 ),
                 batching=model_pb2.Batching(enabled=True, max_batch_size=32, max_queue_rows=4096, instances=1),
                 curve=[model_pb2.CurvePoint(rows=8, seconds=0.002, bytes=3_000_000)],
+                scheduling=model_pb2.Scheduling(
+                    mode=model_pb2.Scheduling.PREDICTIVE,
+                    predicted_ns=2_500_000,
+                    headroom=0.25,
+                    device="cpu",
+                    device_idle=0.5,
+                ),
                 counters=model_pb2.Counters(succeeded=7, rejected=1, batches=2, run_ns=3_000_000),
             )
             for number in (3, 2)
@@ -94,6 +103,8 @@ class FakeServer:
         self.behaviour: Behaviour = echo
         self.models = {"digits": digits_model()}
         self.requests: list[predict_pb2.PredictRequest] = []
+        self.metadata: list[dict[str, str | bytes]] = []
+        """Of each RPC of PredictService and each ModelStatus."""
         self.messages: list[int] = []
         """Requests in each message of a stream."""
         self.control: list[Message] = []
@@ -161,6 +172,7 @@ class FakeServer:
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
         self.requests.append(request)
+        self._note(context)
         answer = self.behaviour(request)
         if not isinstance(answer, predict_pb2.PredictResponse):
             _abort(context, answer)
@@ -170,6 +182,7 @@ class FakeServer:
         self, requests: Iterator[predict_pb2.PredictStreamRequest], context: grpc.ServicerContext
     ) -> Iterator[predict_pb2.PredictStreamResponse]:
         self.streams += 1
+        self._note(context)
         self.read_streams.wait(WAIT_SECONDS)
         for message in requests:
             self.messages.append(len(message.requests))
@@ -190,6 +203,7 @@ class FakeServer:
     def _status(
         self, request: model_pb2.ModelStatusRequest, context: grpc.ServicerContext
     ) -> model_pb2.ModelStatusResponse:
+        self._note(context)
         return model_pb2.ModelStatusResponse(models=self._found(request.model, context))
 
     def _watch(
@@ -214,6 +228,9 @@ class FakeServer:
     ) -> model_pb2.SetLabelResponse:
         self.control.append(request)
         return model_pb2.SetLabelResponse(model=self._found(request.model, context)[0])
+
+    def _note(self, context: grpc.ServicerContext) -> None:
+        self.metadata.append(dict(context.invocation_metadata()))
 
     def _found(self, model: str, context: grpc.ServicerContext) -> list[model_pb2.ModelInfo]:
         if model and model not in self.models:

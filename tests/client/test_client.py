@@ -40,9 +40,43 @@ async def test_predict_sends_arrays_and_returns_arrays(client: Any, server: Fake
     assert answer.receipt.queue_seconds == 0.0015
     assert answer.receipt.run_seconds == 0.00025
     assert (answer.receipt.batch_size, answer.receipt.batches) == (4, 1)
+    assert (answer.receipt.predicted_seconds, answer.receipt.total_seconds) == (0.002, 0.0019)
     (request,) = server.requests
     assert (request.id, request.model, request.label, request.version) == ("r1", "digits", "stable", 0)
     assert [output.name for output in request.outputs] == ["x"]
+
+
+async def test_a_priority_goes_with_the_request(client: Any, server: FakeServer) -> None:
+    await call(client.predict, "digits", {"x": X}, priority=2)
+    await call(client.predict, "digits", {"x": X})
+    assert [request.priority for request in server.requests] == [2, 0]
+
+
+@pytest.mark.parametrize("priority", [-1, 1 << 32])
+async def test_a_priority_that_the_wire_has_no_room_for_is_refused(
+    client: Any, server: FakeServer, priority: int
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await call(client.predict, "digits", {"x": X}, priority=priority)
+    assert caught.value.violations == (Violation("priority", f"expected 0 to 4294967295, got {priority}"),)
+    assert server.requests == []
+
+
+async def test_metadata_goes_with_every_call(server: FakeServer) -> None:
+    def threaded() -> None:
+        with Client(server.address, timeout=20, metadata={"x-tenant": "acme"}) as client:
+            client.predict("digits", {"x": X})
+            client.status()
+            with client.stream() as stream:
+                stream.predict("digits", {"x": X})
+
+    await asyncio.to_thread(threaded)
+    async with AsyncClient(server.address, timeout=20, metadata={"x-tenant": "acme"}) as client:
+        await client.predict("digits", {"x": X})
+        await client.status()
+        async with client.stream() as stream:
+            await stream.predict("digits", {"x": X})
+    assert [each.get("x-tenant") for each in server.metadata] == ["acme"] * 6
 
 
 async def test_quantized_inputs_and_outputs_travel_as_integers(client: Any, server: FakeServer) -> None:

@@ -18,7 +18,7 @@ LAYERS: dict[str, set[str]] = {
     "serving": {"base", "batching", "exec", "model", "pack", "quant", "wire"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
-FOREIGN = re.compile(r"^(pybind11/|Python\.h$|numpy/|bindings/|(.*/)?pyconfig\.h$)")
+FOREIGN = re.compile(r"^(pybind11/|Python\.h$|numpy/|bindings/|simulation/|(.*/)?pyconfig\.h$)")
 
 # Instruction-set variants of one function are tested through the front that chooses among them.
 VARIANTS = re.compile(r"_(portable|avx2|avx512|neon)$")
@@ -30,6 +30,12 @@ def core_files(root: Path, *suffixes: str) -> list[Path]:
     files = sorted(path for path in (root / "csrc" / "maas").rglob("*") if path.suffix in suffixes)
     assert files
     return files
+
+
+def wrong_includes_of_simulation(source: str) -> list[str]:
+    """The includes of a file of csrc/simulation that reach for more than what decides."""
+    visible = ("base", "batching")
+    return [each for each in INCLUDE.findall(source) if each.startswith("maas/") and each.split("/")[1] not in visible]
 
 
 def wrong_includes(source: str, layer: str) -> list[str]:
@@ -52,6 +58,16 @@ def test_includes_go_down_the_layers_and_never_to_python(root: Path) -> None:
     assert not wrong
 
 
+def test_the_simulation_drives_the_scheduler_alone_and_each_part_of_it_has_a_test(root: Path) -> None:
+    sources = sorted((root / "csrc/simulation").glob("*.cc"))
+    assert sources
+    assert not [bad for path in sources for bad in wrong_includes_of_simulation(path.read_text())]
+    assert wrong_includes_of_simulation('#include "maas/serving/engine.h"')
+    # simulate.cc is the program, tested by tests/benchmarks.
+    parts = [path for path in sources if not path.stem.endswith("_test") and path.name != "simulate.cc"]
+    assert not [path.name for path in parts if not path.with_name(f"{path.stem}_test.cc").exists()]
+
+
 @pytest.mark.parametrize(
     ("layer", "include"),
     [
@@ -59,6 +75,7 @@ def test_includes_go_down_the_layers_and_never_to_python(root: Path) -> None:
         ("batching", '#  include "maas/serving/engine.h"'),
         ("wire", "#include <pybind11/pybind11.h>"),
         ("serving", "#include <Python.h>"),
+        ("batching", '#include "simulation/trace.h"'),
     ],
 )
 def test_the_check_finds_an_include_against_the_layers(layer: str, include: str) -> None:

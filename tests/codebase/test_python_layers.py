@@ -21,8 +21,9 @@ ALLOWED: dict[str, set[str]] = {
     "observe": COMMON | {"observe"},
     "security": COMMON | {"security"},
     # The engine meets models only through what they publish: plans, runners, and whom a host asks.
-    "deployment": COMMON | {"_core", "models public", "observe"},
-    "engine": COMMON | {"_core", "deployment", "models public", "observe"},
+    "lane": COMMON | {"_core", "models public", "observe"},
+    "deployment": COMMON | {"_core", "lane", "models public", "observe"},
+    "engine": COMMON | {"_core", "deployment", "lane", "models public", "observe"},
     "front": COMMON | {"_core", "engine"},
     "models": COMMON | {"_core", "_stubs", "observe", "models", "models public"},
     "client": {"errors", "_stubs", "client"},

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 # Extras whose versions are pinned. `gpu` is not: it needs a machine with a GPU to be tried on.
-PINNED_EXTRAS = ("cpu", "demo", "graphql", "test")
+PINNED_EXTRAS = ("cpu", "demo", "graphql", "simulate", "test")
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ class Served:
 
     def drain(self) -> dict[Any, Any]:
         """Return what completed: future to result."""
-        unary, streams = self.core.drain()
+        unary, streams, _ = self.core.drain()
         assert not streams
         return dict(zip(unary[::2], unary[1::2], strict=True))
 
@@ -93,6 +93,7 @@ def make_version(**changes: Any) -> _core.Version:
         "max_request_rows": 64,
         "max_queue_rows": 1000,
         "max_queue_delay_us": 0,
+        "device": _core.Device(64),
         "cpus": 64,
     }
     return _core.Version(**(settings | changes))

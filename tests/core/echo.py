@@ -52,6 +52,7 @@ def version_for(request: predict_pb2.PredictRequest, number: int) -> _core.Versi
         max_request_rows=1,
         max_queue_rows=10,
         max_queue_delay_us=0,
+        device=_core.Device(64),
         cpus=64,
     )
 

@@ -42,7 +42,7 @@ def test_one_stream_message_holds_good_and_bad_requests(served: Served) -> None:
     assert at_once["lost"].error.code == 5
     assert at_once["bad"].error.code == 3
     served.run_all(double)
-    unary, streams = served.core.drain()
+    unary, streams, _ = served.core.drain()
     assert unary == []
     [(whose, count, chunks)] = streams
     assert whose is stream
@@ -60,7 +60,7 @@ def test_answers_go_to_the_stream_that_asked(served: Served) -> None:
         served.core.submit_stream(raw, _core.NEVER, stream, group)
     served.submit(raw_request(1, 1, value=9.0), "unary")
     served.run_all(double)
-    unary, streams = served.core.drain()
+    unary, streams, _ = served.core.drain()
     assert unary[0] == "unary"
     by_stream = {id(stream): (count, chunks) for stream, count, chunks in streams}
     assert by_stream[id(first)][0] == 2
@@ -80,12 +80,12 @@ def test_cancelling_a_stream_spares_the_others(served: Served) -> None:
     served.core.submit_stream(both, _core.NEVER, gone, 1)
     served.core.submit_stream(both, _core.NEVER, kept, 2)
     served.core.cancel_stream(gone)
-    _, [(whose, count, chunks)] = served.core.drain()
+    _, [(whose, count, chunks)], _ = served.core.drain()
     assert whose is gone
     assert count == 2
     assert {each.error.code for each in answers(chunks).values()} == {1}
     served.run_all(double)
-    _, [(whose, count, _)] = served.core.drain()
+    _, [(whose, count, _)], _ = served.core.drain()
     assert whose is kept
     assert count == 2
 
@@ -223,7 +223,7 @@ def test_two_lanes_and_a_cancelling_caller_lose_nothing() -> None:
     results: dict[int, object] = {}
 
     def drain() -> None:
-        unary, _ = core.drain()
+        unary, _, _ = core.drain()
         for future, result in zip(unary[::2], unary[1::2], strict=True):
             assert future not in results, "completed twice"
             results[future] = result

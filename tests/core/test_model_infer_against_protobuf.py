@@ -254,7 +254,7 @@ def ask(protocol: _core.Protocol, raw: bytes) -> tuple[infer_pb2.ModelInferReque
     core = _core.Front(engine)
     seen = run(engine, ours, lambda: core.submit(protocol, raw, _core.NEVER, "future"))
     check_inputs(ours, seen)
-    (future, answer), streams = core.drain()
+    (future, answer), streams, _ = core.drain()
     assert (future, streams) == ("future", [])
     assert type(answer) is bytes, answer
     return request, seen, answer

@@ -158,7 +158,7 @@ def test_the_core_reads_a_request_as_protobuf_does_and_protobuf_reads_the_answer
     core = _core.Front(engine)
     seen = run(engine, ours, lambda: core.submit(_core.Protocol.TENSORFLOW_PREDICT, raw, _core.NEVER, "future"))
     check_inputs(ours, seen)
-    (future, answer), streams = core.drain()
+    (future, answer), streams, _ = core.drain()
     assert (future, streams) == ("future", [])
     assert type(answer) is bytes, answer
     response = prediction_service_pb2.PredictResponse.FromString(answer)

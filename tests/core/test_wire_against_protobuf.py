@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from maas_server import _core
 from maas_server._stubs.maas.v1 import predict_pb2, tensor_pb2
 from maas_server.models.runner import Array
+from tests.core.conftest import Served, double, make_version, raw_request
 from tests.core.echo import CHOSEN, DATATYPES, DAY_US, check_inputs, elements, encoded, model_datatype, run
 from tests.core.wire_messages import (
     BYTES,
@@ -114,6 +115,7 @@ def requests(draw: st.DrawFn) -> bytes:
                 [block(5, each) for each in inputs],
                 [block(6, draw(requested_outputs(each))) for each in wanted],
                 draw(last_wins(singular(7, VARINT), varint(draw(st.sampled_from([0, DAY_US]))), varints)),
+                draw(last_wins(singular(8, VARINT), draw(varints), varints)),
             ]
         )
     )
@@ -158,7 +160,7 @@ def test_the_core_reads_a_request_as_protobuf_does_and_protobuf_reads_the_answer
     core = _core.Front(engine)
     seen = run(engine, request, lambda: core.submit(_core.Protocol.PREDICT, raw, _core.NEVER, "future"))
     check_inputs(request, seen)
-    (future, answer), streams = core.drain()
+    (future, answer), streams, _ = core.drain()
     assert (future, streams) == ("future", [])
     assert type(answer) is bytes, answer
     check_answer(request, seen, predict_pb2.PredictResponse.FromString(answer), answer)
@@ -173,12 +175,27 @@ def test_the_core_reads_a_stream_message_as_protobuf_does(raw: bytes, unknown: b
     core = _core.Front(engine)
     seen = run(engine, request, lambda: core.submit_stream(message, _core.NEVER, core, 1))
     check_inputs(request, seen)
-    unary, [(stream, count, chunks)] = core.drain()
+    unary, [(stream, count, chunks)], _ = core.drain()
     assert (unary, stream, count) == ([], core, 1)
     [answer] = predict_pb2.PredictStreamResponse.FromString(b"".join(chunks)).answers
     assert answer.id == request.id
     assert block(1, answer.SerializeToString()) == b"".join(chunks)
     check_answer(request, seen, answer.response, answer.response.SerializeToString())
+
+
+@bounded
+@given(st.lists(st.one_of(varints, st.integers(0, 4).map(varint)), max_size=3))
+def test_the_core_reads_a_priority_as_protobuf_does(values: list[bytes]) -> None:
+    priorities = _core.Priorities(levels=3, default=3)
+    served = Served(make_version(max_batch_size=1, priorities=priorities))
+    plain = raw_request(1, 1)
+    raw = plain + b"".join(field(8, VARINT, value) for value in values)
+    priority = predict_pb2.PredictRequest.FromString(raw).priority
+    served.submit(plain + field(8, VARINT, varint(2)), "between")
+    served.submit(raw, "this")
+    assert served.run_all(double) == 2
+    unary, _, _ = served.core.drain()
+    assert unary[::2] == (["this", "between"] if priority == 1 else ["between", "this"])
 
 
 @settings(bounded, max_examples=400)

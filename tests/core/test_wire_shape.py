@@ -22,6 +22,7 @@ def version(wire_shape: list[int], shape: list[int], **fields: Any) -> _core.Ver
         max_request_rows=1,
         max_queue_rows=1,
         max_queue_delay_us=0,
+        device=_core.Device(1),
         cpus=1,
     )
 

@@ -96,7 +96,8 @@ VALID = {
     + block(
         6, block(1, b"probs") + block(2, number(1, 2) + block(2, FLOATS[3.0]) + block(3, varint(128)) + number(4, 0))
     )
-    + number(7, 1_500_000),
+    + number(7, 1_500_000)
+    + number(8, 3),
     "fields_in_any_order": number(7, 9) + block(5, TENSOR) + block(2, b"m") + block(1, b"z"),
     "label": block(2, b"m") + block(4, b"canary"),
     "label_after_version": block(2, b"m") + number(3, 4) + block(4, b"canary"),
@@ -107,8 +108,10 @@ VALID = {
     + block(2, b"m")
     + block(2, b"n")
     + number(7, 5)
+    + number(8, 4)
     + block(1, b"b")
-    + number(7, 6),
+    + number(7, 6)
+    + number(8, 0),
     "last_singular_of_tensor_wins": block(
         5, TENSOR + block(1, b"y") + number(2, 9) + block(4, b"12") + block(3, b"\x03")
     ),
@@ -147,13 +150,13 @@ VALID = {
     + number(5, 3)
     + group(5, number(1, 1))
     + (varint(7 << 3 | 1) + bytes(8))
+    + block(8, b"1")
     + block(5, number(1, 2) + block(2, b"x") + (varint(3 << 3 | 5) + bytes(4)) + number(4, 1) + number(5, 9)),
     "unknown_datatypes": block(5, number(2, 15)) + block(5, number(2, -1)) + block(6, block(2, number(1, 99))),
     "default_output_datatype": block(6, block(2, b"")) + block(6, block(2, number(1, 0))),
     "empty_messages": block(5, b"") + block(6, b"") + block(5, block(5, b"")),
-    "numbers_cut_to_32_bits": block(
-        5, number(2, 2**32 + 12) + block(5, block(2, varint(2**32 + 5)) + number(3, 2**33))
-    ),
+    "numbers_cut_to_32_bits": block(5, number(2, 2**32 + 12) + block(5, block(2, varint(2**32 + 5)) + number(3, 2**33)))
+    + number(8, 2**32 + 2),
     "long_varints": b"\x8a\x80\x80\x80\x00"
     b"\x81\x80\x80\x80\x80\x80\x80\x80\x80\x00"
     b"a"
@@ -165,6 +168,7 @@ VALID = {
     "groups_100_deep": b"\x7b" * 100 + b"\x7c" * 100,
     "groups_99_deep_in_a_tensor": block(5, b"\x7b" * 99 + b"\x7c" * 99),
     "sixty_four_inputs": block(5, b"") * 64,
+    "largest_priority": number(8, 2**32 - 1),
     "rank_16": block(5, block(3, bytes(range(16)))),
 }
 
@@ -233,6 +237,7 @@ def responses(pb: Any) -> dict[str, Any]:
     full.outputs.add(name="none", datatype=9, shape=[0, 4])
     full.outputs.add(name="one", datatype=10, data=b"\1\2").quantization.SetInParent()
     full.receipt.queue_ns, full.receipt.run_ns, full.receipt.batch_size, full.receipt.batches = 12345, 2**40, 64, 2
+    full.receipt.predicted_ns, full.receipt.total_ns = 300, 2**41
     minimal = pb.PredictResponse()
     minimal.receipt.SetInParent()
 

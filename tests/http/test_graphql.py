@@ -13,6 +13,7 @@ from graphql import get_introspection_query
 
 from maas_server.errors import Unimplemented
 from maas_server.front import Front
+from maas_server.http.caller import Caller
 from maas_server.http.graphql_routes import GraphQLRoutes
 from maas_server.http.large_json import LargeJson
 from maas_server.http.messages import Request
@@ -166,6 +167,8 @@ async def test_without_the_extra_the_answer_says_what_to_install(
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "graphql" else find(name))
     (route,) = GraphQLRoutes(cast(Front, None), cast(Models, None)).routes()
-    request = Request("POST", {}, {}, {}, read=unused, gone=cast(Any, asyncio.Event().wait), large=LargeJson(100))
+    request = Request(
+        "POST", {}, {}, {}, read=unused, gone=cast(Any, asyncio.Event().wait), large=LargeJson(100), caller=Caller
+    )
     with pytest.raises(Unimplemented, match=r"pip install .maas-server\[graphql\]"):
         await route.operations["POST"].handler(request)

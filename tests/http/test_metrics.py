@@ -78,6 +78,22 @@ async def test_states_and_versions_are_told(client: httpx.AsyncClient) -> None:
     assert value(families["maas_queued_rows"], model="scaled", version="2") == 0
 
 
+async def test_scheduling_is_told(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/v2/models/scaled/infer", json=ROW)).status_code == 200
+    families = await scrape(client)
+    mine = {"model": "scaled", "version": "2"}
+    assert 0 <= value(families["maas_headroom"], **mine) <= 1
+    assert value(families["maas_predicted_seconds"], **mine) > 0
+    assert value(families["maas_predictive"], **mine) in (0, 1)
+    assert value(families["maas_prediction_lapses"], **mine) >= 0
+    assert 0 <= value(families["maas_device_idle"], device="cpu") <= 1
+    for name, reasons in (
+        ("maas_refused", ("deadline_unreachable", "tenant", "queue_full")),
+        ("maas_dropped", ("hopeless", "timed_out", "expired")),
+    ):
+        assert all(value(families[name], reason=reason, **mine) >= 0 for reason in reasons)
+
+
 async def test_the_process_tells_its_memory_and_time(client: httpx.AsyncClient) -> None:
     families = await scrape(client)
     assert value(families["process_resident_memory_bytes"]) > 1 << 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maas_server.errors import LoadError
-from maas_server.models.host import Counters, Route
+from maas_server.models.host import BucketCurve, Counters, Mode, Route, Scheduling, TimePoint
 from maas_server.models.plan import VersionPlan
 from maas_server.models.runner import Array, RunBatch, Runner, RunnerOptions, Signature, TensorInfo
 
@@ -60,6 +60,15 @@ class FakeDeployment:
 
     def counters(self) -> Counters:
         return Counters(accepted=3, succeeded=3)
+
+    def mode(self) -> Mode:
+        return "predictive"
+
+    def scheduling(self) -> Scheduling:
+        curves = tuple(BucketCurve(f"[{size}]", (TimePoint(1, 2_000_000, 3_000_000),)) for size in range(70))
+        return Scheduling(
+            mode="predictive", predicted_ns=1_000_000, headroom=0.5, margin_ns=200_000, curves=curves, device_idle=0.25
+        )
 
     def drain(self, timeout: float) -> bool:
         assert not getattr(self.runner, "closed", False), "closed before it was drained"

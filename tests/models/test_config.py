@@ -21,6 +21,30 @@ def test_an_empty_file_means_the_defaults() -> None:
     assert ModelConfig().versions.latest == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "us"), [("0", 0), ("500us", 500), ("200ms", 200_000), ('"1.5s"', 1_500_000), ("86400s", 86_400_000_000)]
+)
+def test_a_default_deadline_is_a_duration(text: str, us: int) -> None:
+    assert parse(f"default_deadline: {text}").default_deadline == us
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "default_deadline: " + each
+            for each in ("200", "0.5", "-1ms", "86401s", "soon", "true", ".inf", "null", "1m")
+        ),
+        *("weight: " + each for each in ("0", "-1", "1001", ".inf", ".nan", "heavy", "true", "null")),
+    ],
+)
+def test_deadlines_without_a_unit_and_weights_out_of_range_are_refused(text: str) -> None:
+    key = text.partition(":")[0]
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert [violation.field for violation in caught.value.violations] == [key]
+
+
 def test_everything_can_be_said() -> None:
     config = parse(
         """
@@ -43,6 +67,8 @@ def test_everything_can_be_said() -> None:
           preferred_batch_sizes: [16, 4, 8]
         instances: 2
         threads: 3
+        default_deadline: 250ms
+        weight: 2
         padding:
           - inputs: {ids: 1}
             values: {ids: 7}
@@ -61,6 +87,7 @@ def test_everything_can_be_said() -> None:
         priority_policies={3: QueuePolicy(default_timeout_us=5000, timeout_action="delay", max_queue_size=9)},
         preferred_batch_sizes=(4, 8, 16),
     )
+    assert (config.default_deadline, config.weight) == (250_000, 2.0)
     assert config.labels == {"stable": 3, "v2.beta": 4}
     assert config.padding[0].buckets == (8, 16)
     assert config.warmup.inputs["rate"].value == 16000

@@ -23,8 +23,12 @@ class HandFront:
         self.cancelled: list[int] = []
         self.error: Exception | None = None
         self.at_once: bytes | None = None
+        self.tenants: set[str] = set()
 
-    def submit(self, protocol: object, raw: bytes, seconds: float | None) -> tuple[asyncio.Future[bytes], int]:
+    def submit(
+        self, protocol: object, raw: bytes, seconds: float | None, tenant: str
+    ) -> tuple[asyncio.Future[bytes], int]:
+        self.tenants.add(tenant)
         if self.error is not None:
             raise self.error
         self.answers.append(asyncio.get_running_loop().create_future())

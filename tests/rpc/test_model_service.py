@@ -125,6 +125,20 @@ async def test_status_tells_everything_of_a_version(caller: Caller) -> None:
     assert version.counters.accepted == 3
 
 
+async def test_status_tells_how_what_serves_is_scheduled(caller: Caller) -> None:
+    (version,) = (await caller.status()).models[0].versions
+    scheduling = version.scheduling
+    assert scheduling.mode == model_pb2.Scheduling.PREDICTIVE
+    assert (scheduling.predicted_ns, scheduling.margin_ns) == (1_000_000, 200_000)
+    assert (scheduling.headroom, scheduling.device, scheduling.device_idle) == (0.5, "cpu", 0.25)
+    assert len(scheduling.curves) == 64, "no more than the message promises"
+    assert scheduling.curves[2] == model_pb2.BucketCurve(
+        bucket="[2]", points=[model_pb2.TimePoint(rows=1, typical_seconds=0.002, high_seconds=0.003)]
+    )
+    (unloaded,) = (await caller.unload(model="embedding")).model.versions
+    assert not unloaded.HasField("scheduling")
+
+
 async def test_models_and_versions_can_be_loaded_and_unloaded(caller: Caller) -> None:
     onnx_models.save(onnx_models.linear(), caller.path / "linear/1/model.onnx")
     onnx_models.save(onnx_models.linear(), caller.path / "linear/2/model.onnx")

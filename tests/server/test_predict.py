@@ -180,4 +180,10 @@ async def test_the_requests_own_timeout_expires_it(server: InProcessServer) -> N
     outcomes = await asyncio.gather(*(server.predict(message) for _ in range(50)), return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     assert refused
-    assert {each.code for each in refused} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    # It passed already, or nothing could have been answered by then.
+    assert {each.reason for each in refused} <= {
+        "EXPIRED_ON_ARRIVAL",
+        "EXPIRED_IN_QUEUE",
+        "HOPELESS",
+        "DEADLINE_UNREACHABLE",
+    }

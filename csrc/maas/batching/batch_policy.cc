@@ -56,7 +56,10 @@ bool ComesBefore(const LaneView& a, int64_t a_due, const LaneView& b, int64_t b_
   // An urgent request that waits for company does not keep back others that are due.
   const uint64_t a_rank = a_due <= now ? a.rank : UINT64_MAX;
   const uint64_t b_rank = b_due <= now ? b.rank : UINT64_MAX;
-  return a_rank != b_rank ? a_rank < b_rank : a_due < b_due;
+  if (a_rank != b_rank) return a_rank < b_rank;
+  if (a_rank == UINT64_MAX) return a_due < b_due;
+  if (a.virtual_time != b.virtual_time) return a.virtual_time < b.virtual_time;
+  return a.last_start_ns != b.last_start_ns ? a.last_start_ns < b.last_start_ns : a_due < b_due;
 }
 
 int64_t GatherWindow(const LoadView& load, const GatherMemory& memory) {

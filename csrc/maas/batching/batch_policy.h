@@ -63,15 +63,17 @@ class PreferredPrefix {
 
 // One lane and the load around it, as the policy sees them.
 struct LaneView {
-  int64_t rows = 0;                 // Waiting in the lane that would run next.
-  int64_t requests = 0;             // Waiting in it.
-  int64_t oldest_ns = 0;            // When the oldest of them was accepted. Meaningless when requests is 0.
-  int64_t queued = 0;               // Requests waiting in all lanes, this one's included.
-  int64_t deadline_ns = INT64_MAX;  // Not later than any deadline in any lane.
-  int64_t leaves_ns = INT64_MAX;    // When the queue policy takes the first of them out, unless it runs.
-  int64_t preferred_rows = 0;       // PreferredPrefix::rows() of the lane.
-  uint64_t rank = 0;                // Of its first request; lower is more urgent.
-  bool at_once = false;             // Its first request waits for nobody.
+  int64_t rows = 0;                   // Waiting in the lane that would run next.
+  int64_t requests = 0;               // Waiting in it.
+  int64_t oldest_ns = 0;              // When the oldest of them was accepted. Meaningless when requests is 0.
+  int64_t queued = 0;                 // Requests waiting in all lanes, this one's included.
+  int64_t deadline_ns = INT64_MAX;    // Not later than any deadline in any lane.
+  int64_t leaves_ns = INT64_MAX;      // When the queue policy takes the first of them out, unless it runs.
+  int64_t preferred_rows = 0;         // PreferredPrefix::rows() of the lane.
+  uint64_t rank = 0;                  // Of its first request; lower is more urgent.
+  double virtual_time = 0;            // Of its first request's tenant; the least served comes next.
+  int64_t last_start_ns = INT64_MAX;  // When a run must start, at the latest, for its first request.
+  bool at_once = false;               // Its first request waits for nobody.
 };
 struct LoadView {
   double arrivals_per_second = 0;
@@ -111,7 +113,8 @@ int64_t LastStart(int64_t deadline_ns, int64_t run_ns, double wake_lag_ns);
 // REQUIRES: lane.requests > 0.
 int64_t DueAt(const BatchOptions& options, const LaneView& lane, double wake_lag_ns);
 
-// Whether lane `a` is next rather than `b`: the more urgent of two that are due, else the one due first.
+// Whether lane `a` is next rather than `b`: of two that are due the one of the higher level, then the one of
+// the tenant that had less, then the one that must start earlier; else the one due first.
 // `a_due`, `b_due`: DueAt() of each.
 bool ComesBefore(const LaneView& a, int64_t a_due, const LaneView& b, int64_t b_due, int64_t now);
 

@@ -133,7 +133,7 @@ TEST_F(BatchQueuePriorityTest, RefusesMoreRequestsOfALevelThanMayWait) {
   EXPECT_EQ(TryAt(2), PushResult::kLevelFull);
   EXPECT_THAT(Step(), ElementsAre(1));
   PushAt(1, 4);
-  EXPECT_TRUE(queue_->Cancel(second.get()));
+  EXPECT_TRUE(queue_->Cancel(second.get(), &interrupts_));
   PushAt(2, 5);
   EXPECT_EQ(TryAt(2), PushResult::kLevelFull);
 }
@@ -239,7 +239,7 @@ TEST_F(BatchQueuePriorityTest, WhatWasPutBehindStillHasItsDeadlineAndCanBeCancel
   Push(3);
   clock_.Advance(10 * kMs);
   EXPECT_THAT(Step(), IsEmpty());
-  EXPECT_TRUE(queue_->Cancel(cancelled.get()));
+  EXPECT_TRUE(queue_->Cancel(cancelled.get(), &interrupts_));
   clock_.Advance(10 * kMs);
   EXPECT_THAT(Expired(), ElementsAre(1));
   clock_.Advance(80 * kMs);
@@ -301,7 +301,7 @@ TEST_F(BatchQueuePriorityTest, PreferredSizesCountAcrossLevelsAndSkipTheDead) {
   PushAt(2, 1);
   const auto dead = PushAt(2, 2);
   PushAt(1, 3);
-  EXPECT_TRUE(queue_->Cancel(dead.get()));
+  EXPECT_TRUE(queue_->Cancel(dead.get(), &interrupts_));
   EXPECT_THAT(Step(), IsEmpty());
   PushAt(1, 4);
   EXPECT_THAT(Step(), ElementsAre(3, 4, 1));
@@ -322,7 +322,8 @@ TEST_F(BatchQueuePriorityTest, ForgetsTheDeadOfEveryLevel) {
   Make(Levels(2, 2, 1));
   std::vector<std::shared_ptr<TestItem>> items;
   for (int id = 0; id < 90; ++id) items.push_back(PushAt(id % 2 == 0 ? 1 : 2, id));
-  for (int id = 0; id < 88; ++id) EXPECT_TRUE(queue_->Cancel(items[static_cast<size_t>(id)].get()));
+  for (int id = 0; id < 88; ++id)
+    EXPECT_TRUE(queue_->Cancel(items[static_cast<size_t>(id)].get(), &interrupts_));
   EXPECT_EQ(items[0].use_count(), 1) << "the queue let go of it";
   EXPECT_EQ(items[1].use_count(), 1);
   EXPECT_THAT(Step(), ElementsAre(88));

@@ -64,7 +64,7 @@ TEST_F(BatchQueueTest, SharesTheItemIffThePushIsOk) {
   queue_->Close();
   EXPECT_EQ(queue_->Push(refused), PushResult::kClosed);
   EXPECT_EQ(refused.use_count(), 1);
-  EXPECT_FALSE(queue_->Cancel(refused.get()));
+  EXPECT_FALSE(queue_->Cancel(refused.get(), &interrupts_));
   EXPECT_THAT(Step(), ElementsAre(1));
   batch_.clear();
   EXPECT_EQ(accepted.use_count(), 1);
@@ -76,7 +76,7 @@ TEST_F(BatchQueueTest, IsFullByRowsAndHasRoomAgainOnceTheyLeave) {
   EXPECT_EQ(queue_->Push(Item(2, 2)), PushResult::kFull);
   const auto last = Push(3, 1);
   EXPECT_EQ(queue_->Push(Item(4, 1)), PushResult::kFull);
-  EXPECT_TRUE(queue_->Cancel(last.get()));
+  EXPECT_TRUE(queue_->Cancel(last.get(), &interrupts_));
   Push(5, 1);
   EXPECT_EQ(queue_->waiting_rows(), 5);
 }
@@ -94,7 +94,7 @@ TEST_F(BatchQueueTest, DropsExpiredItemsWhereItMeetsThem) {
   PushUntil(3, clock_.Now() + 10);
   PushUntil(4, clock_.Now() + 11);
   clock_.Advance(10);
-  EXPECT_THAT(Step(), ElementsAre(2, 4));
+  EXPECT_THAT(Step(), ElementsAre(4, 2));
   EXPECT_THAT(IdsOf(dead_), ElementsAre(1, 3));
   EXPECT_EQ(queue_->waiting_rows(), 0);
 }
@@ -131,11 +131,11 @@ TEST_F(BatchQueueTest, CancelsWhatWaitsAndNothingElse) {
   Make(Options(8));
   const auto running = Push(1);
   EXPECT_THAT(Step(), ElementsAre(1));
-  EXPECT_FALSE(queue_->Cancel(running.get()));
+  EXPECT_FALSE(queue_->Cancel(running.get(), &interrupts_));
   const auto waiting = Push(2);
   Push(3);
-  EXPECT_TRUE(queue_->Cancel(waiting.get()));
-  EXPECT_FALSE(queue_->Cancel(waiting.get()));
+  EXPECT_TRUE(queue_->Cancel(waiting.get(), &interrupts_));
+  EXPECT_FALSE(queue_->Cancel(waiting.get(), &interrupts_));
   EXPECT_EQ(queue_->DeathOf(*waiting), Death::kCancelled);
   EXPECT_EQ(queue_->DeathOf(*running), Death::kNone);
   EXPECT_THAT(Step(), ElementsAre(3));
@@ -148,7 +148,7 @@ TEST_F(BatchQueueTest, LetsGoOfCancelledItemsWithoutBeingStepped) {
   std::vector<std::weak_ptr<TestItem>> cancelled;
   for (int id = 0; id < 1000; ++id) {
     const auto item = Push(id, 1, std::to_string(id));
-    EXPECT_TRUE(queue_->Cancel(item.get()));
+    EXPECT_TRUE(queue_->Cancel(item.get(), &interrupts_));
     cancelled.push_back(item);
   }
   const auto kept = [](const auto& item) { return !item.expired(); };
@@ -163,7 +163,7 @@ TEST_F(BatchQueueTest, KeepsTheLivingWhenItLetsGoOfTheDead) {
     if (id % 5 == 0) {
       alive.push_back(id);
     } else {
-      EXPECT_TRUE(queue_->Cancel(item.get()));
+      EXPECT_TRUE(queue_->Cancel(item.get(), &interrupts_));
     }
   }
   std::vector<int> taken = Step();
@@ -256,7 +256,7 @@ TEST_F(BatchQueueTest, ASplitItemCancelledBetweenSlicesIsCompletedByTheLastOneBa
   const Slice first = batch_[0];
   Step();
   const Slice second = batch_[0];
-  EXPECT_FALSE(queue_->Cancel(item.get())) << "slices are out";
+  EXPECT_FALSE(queue_->Cancel(item.get(), &interrupts_)) << "slices are out";
   EXPECT_EQ(queue_->waiting_rows(), 0);
   EXPECT_THAT(Step(), IsEmpty());
   EXPECT_THAT(dead_, IsEmpty());
@@ -270,7 +270,7 @@ TEST_F(BatchQueueTest, ASplitItemCancelledWithNoSliceOutIsCompletedByTheCancelle
   const auto item = Push(1, 12);
   Step();
   EXPECT_FALSE(queue_->Return(batch_[0]));
-  EXPECT_TRUE(queue_->Cancel(item.get()));
+  EXPECT_TRUE(queue_->Cancel(item.get(), &interrupts_));
   EXPECT_THAT(Step(), IsEmpty());
 }
 
@@ -300,10 +300,10 @@ TEST_F(BatchQueueTest, ClosesAndHandsOutTheRestAtOnce) {
   EXPECT_THAT(Step(), IsEmpty());
   queue_->Close();
   EXPECT_EQ(queue_->Push(Item(2)), PushResult::kClosed);
-  ASSERT_TRUE(queue_->Pop(&batch_, &dead_));
+  ASSERT_TRUE(queue_->Pop(&batch_, &dead_, &ticket_));
   EXPECT_EQ(batch_.size(), 1u);
-  EXPECT_FALSE(queue_->Pop(&batch_, &dead_));
-  EXPECT_FALSE(queue_->Pop(&batch_, &dead_));
+  EXPECT_FALSE(queue_->Pop(&batch_, &dead_, &ticket_));
+  EXPECT_FALSE(queue_->Pop(&batch_, &dead_, &ticket_));
 }
 
 TEST_F(BatchQueueTest, AClosedQueueStillReportsWhoDied) {
@@ -311,10 +311,10 @@ TEST_F(BatchQueueTest, AClosedQueueStillReportsWhoDied) {
   PushUntil(1, clock_.Now() + 10);
   clock_.Advance(10);
   queue_->Close();
-  ASSERT_TRUE(queue_->Pop(&batch_, &dead_));
+  ASSERT_TRUE(queue_->Pop(&batch_, &dead_, &ticket_));
   EXPECT_THAT(batch_, IsEmpty());
   EXPECT_THAT(IdsOf(dead_), ElementsAre(1));
-  EXPECT_FALSE(queue_->Pop(&batch_, &dead_));
+  EXPECT_FALSE(queue_->Pop(&batch_, &dead_, &ticket_));
 }
 
 TEST_F(BatchQueueTest, TakesOutAllThatWaits) {
@@ -328,14 +328,14 @@ TEST_F(BatchQueueTest, TakesOutAllThatWaits) {
   EXPECT_THAT(Step(), ElementsAre(2));
   const Slice out = batch_[0];
   const auto cancelled = Push(4, 1, "d");
-  EXPECT_TRUE(queue_->Cancel(cancelled.get()));
+  EXPECT_TRUE(queue_->Cancel(cancelled.get(), &interrupts_));
   queue_->Close();
   std::vector<std::shared_ptr<QueueItem>> left;
   queue_->TakeAll(&left);
   EXPECT_THAT(IdsOf(left), ElementsAre(3));
   EXPECT_EQ(queue_->DeathOf(*untouched), Death::kAborted);
   EXPECT_EQ(queue_->waiting_rows(), 0);
-  EXPECT_FALSE(queue_->Pop(&batch_, &dead_));
+  EXPECT_FALSE(queue_->Pop(&batch_, &dead_, &ticket_));
   EXPECT_TRUE(queue_->Return(out));
   EXPECT_EQ(queue_->DeathOf(*out.item), Death::kAborted);
 }
@@ -353,7 +353,7 @@ TEST_F(BatchQueueTest, RequeuedItemsComeBackFirstAndOneByOne) {
   EXPECT_EQ(queue_->waiting_rows(), 5);
   for (int id : {1, 2, 3, 4, 5}) EXPECT_THAT(Step(), ElementsAre(id));
   EXPECT_TRUE(queue_->IsRetry(*again[0]));
-  EXPECT_FALSE(queue_->Pop(&batch_, &dead_));
+  EXPECT_FALSE(queue_->Pop(&batch_, &dead_, &ticket_));
 }
 
 TEST_F(BatchQueueTest, RequeuedItemsCanBeCancelledAndExpire) {
@@ -361,11 +361,11 @@ TEST_F(BatchQueueTest, RequeuedItemsCanBeCancelledAndExpire) {
   const auto cancelled = Push(1);
   PushUntil(2, clock_.Now() + 10);
   Push(3);
-  ASSERT_THAT(Step(), ElementsAre(1, 2, 3));
+  ASSERT_THAT(Step(), ElementsAre(2, 1, 3)) << "who has a deadline first";
   std::vector<std::shared_ptr<QueueItem>> again;
   for (const Slice& slice : batch_) again.push_back(slice.item);
   queue_->Requeue(again);
-  EXPECT_TRUE(queue_->Cancel(cancelled.get()));
+  EXPECT_TRUE(queue_->Cancel(cancelled.get(), &interrupts_));
   clock_.Advance(10);
   std::vector<std::shared_ptr<QueueItem>> dead;
   queue_->TakeExpired(clock_.Now(), &dead);
@@ -378,10 +378,10 @@ TEST_F(BatchQueueTest, EstimatesTheWaitFromTheCurve) {
   EXPECT_EQ(queue_->EstimateWait(), 0);
   for (int id = 0; id < 9; ++id) Push(id);
   EXPECT_EQ(queue_->EstimateWait(), 0) << "no run was measured";
-  queue_->RecordRun(4, 1000);
+  queue_->SeedRun(4, 1000);
   EXPECT_EQ(queue_->EstimateWait(), 3000);
-  queue_->RecordRun(4, INT64_MAX);
-  EXPECT_LE(queue_->EstimateWait(), RunCurve::kMostNs);
+  queue_->SeedRun(4, INT64_MAX);
+  EXPECT_LE(queue_->EstimateWait(), LatencyCurve::kMostNs);
 }
 
 }  // namespace

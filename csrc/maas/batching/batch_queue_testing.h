@@ -64,7 +64,7 @@ class BatchQueueTest : public testing::Test {
 
   // The ids of the batch that is taken now.
   std::vector<int> Step() {
-    decision_ = queue_->Step(clock_.Now(), &batch_, &dead_);
+    decision_ = queue_->Step(clock_.Now(), &batch_, &dead_, &ticket_);
     std::vector<int> ids;
     for (const Slice& slice : batch_) ids.push_back(IdOf(slice.item));
     return ids;
@@ -77,6 +77,8 @@ class BatchQueueTest : public testing::Test {
   FakeClock clock_{1'000'000'000'000};
   std::unique_ptr<BatchQueue> queue_;
   Decision decision_;
+  RunTicket ticket_;
+  std::vector<Interrupt> interrupts_;
   std::vector<Slice> batch_;
   std::vector<std::shared_ptr<QueueItem>> dead_;
 };

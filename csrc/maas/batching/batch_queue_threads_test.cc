@@ -86,13 +86,15 @@ class Storm {
         ++accepted_;
         mine.push_back(std::move(item));
       } else {
-        EXPECT_TRUE(pushed == PushResult::kFull || pushed == PushResult::kLevelFull);
+        EXPECT_TRUE(pushed == PushResult::kFull || pushed == PushResult::kLevelFull ||
+                    pushed == PushResult::kLate);
         EXPECT_EQ(item.use_count(), 1);
         std::this_thread::yield();
       }
       if (!mine.empty() && random() % 4 == 0) {
+        std::vector<Interrupt> interrupts;
         const auto& victim = mine[random() % mine.size()];
-        if (queue_.Cancel(victim.get())) CompleteOne(*victim);
+        if (queue_.Cancel(victim.get(), &interrupts)) CompleteOne(*victim);
       }
     }
   }
@@ -101,7 +103,8 @@ class Storm {
     std::mt19937 random(static_cast<unsigned>(1000 + seed));
     std::vector<Slice> batch;
     std::vector<std::shared_ptr<QueueItem>> dead;
-    while (queue_.Pop(&batch, &dead)) {
+    RunTicket ticket;
+    while (queue_.Pop(&batch, &dead, &ticket)) {
       Complete(dead);
       EXPECT_FALSE(batch.empty() && dead.empty());
       if (batch.empty()) continue;
@@ -109,6 +112,7 @@ class Storm {
         // The run failed; in a batch of several none is split.
         std::vector<std::shared_ptr<QueueItem>> again;
         for (const Slice& slice : batch) again.push_back(slice.item);
+        queue_.EndRun(ticket, -1, -1);
         queue_.Requeue(again);
         continue;
       }
@@ -121,7 +125,7 @@ class Storm {
         if (slice.rows == slice.item->rows || queue_.Return(slice)) CompleteOne(*slice.item);
       }
       EXPECT_TRUE(rows <= 8 || (batch.size() == 1 && batch[0].item->solo));
-      queue_.RecordRun(rows, 20'000);
+      queue_.EndRun(ticket, 20'000, -1);
     }
   }
 
@@ -182,7 +186,8 @@ std::future<size_t> PopOne(BatchQueue* queue) {
   return std::async(std::launch::async, [queue] {
     std::vector<Slice> batch;
     std::vector<std::shared_ptr<QueueItem>> dead;
-    return queue->Pop(&batch, &dead) ? batch.size() : 0;
+    RunTicket ticket;
+    return queue->Pop(&batch, &dead, &ticket) ? batch.size() : 0;
   });
 }
 
@@ -226,7 +231,7 @@ TEST(BatchQueueWakeUps, ADeadlineThatPressesEndsTheWaitForCompany) {
   options.batch = {8, 3'600'000'000'000};
   options.process_cpu_ns = [] { return int64_t{0}; };
   BatchQueue queue(std::move(options), &clock);
-  queue.RecordRun(8, 1'000'000'000);
+  queue.SeedRun(8, 1'000'000'000);
   auto consumer = PopOne(&queue);
   while (clock.asked() < 1) std::this_thread::yield();
   ASSERT_EQ(queue.Push(NewItem()), PushResult::kOk);

@@ -1,17 +1,21 @@
-// What waits of one shape bucket: a FIFO per rank, those of lower rank before those of higher.
+// What waits of one shape bucket, in order of service.
+//
+// Tiers by rank, lower first. Within a tier: first what came back from a failed batch; then, tenants sharing
+// by FairShare, requests with a deadline, the earliest first; then those without, first come first served.
+// Requests without a deadline may be owed a turn, and then go before the others.
 //
 // Ownership: shares the items.
 // Threads: none of its own; the owner's lock guards it.
-// Invariant: no FIFO is empty, unless it is the only one; that one stays, so that a lane which is filled and
-// emptied all the time allocates nothing.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <vector>
+
+#include "maas/batching/edf_queue.h"
+#include "maas/batching/fair_share.h"
 
 namespace maas {
 
@@ -20,45 +24,92 @@ struct QueueItem;
 class Lane {
  public:
   using ItemPtr = std::shared_ptr<QueueItem>;
+
+  // Where an item stands.
+  struct Place {
+    uint64_t rank = 0;
+    TenantId tenant = 0;
+    double weight = 1;
+    bool timed = false;  // Has a deadline.
+    bool again = false;  // Came back from a failed batch.
+    int64_t key = 0;     // Due time if timed, else order of arrival.
+  };
+  // One in the order of service. Valid until the lane changes.
+  struct Standing {
+    const ItemPtr* item = nullptr;
+    int64_t rows = 0;  // Still waiting.
+  };
+
+  bool empty() const { return requests == 0; }
+
+  void Add(const Place& place, int64_t rows, ItemPtr item);
+  // Takes the item out. False: it is not there.
+  bool Remove(const Place& place, const QueueItem* item);
+  // `rows` of the rows of the item, which comes first of its tenant, are gone, not all.
+  void ReduceFirst(const Place& place, int64_t rows);
+
+  // The first in order of service, until there are `rows` rows or `most` items. `owed`: so many rows without
+  // a deadline go before those with one. *order is overwritten. `fair` knows every tenant here.
+  void Order(const FairShare& fair, int64_t owed, int64_t rows, size_t most,
+             std::vector<Standing>* order) const;
+
+  // Calls visit(const ItemPtr&) for everything that waits, by rank, in no particular order within a tier.
+  template <typename Visit>
+  void ForEach(const Visit& visit) const {
+    const auto each = [&visit](const EdfQueue::Entry& entry) {
+      visit(entry.item);
+      return true;
+    };
+    for (const Tier& tier : tiers_) {
+      for (const ItemPtr& item : tier.again) visit(item);
+      for (const Party& party : tier.parties) {
+        party.timed.ForEach(each);
+        party.untimed.ForEach(each);
+      }
+    }
+  }
+
+  // What a new one with this place would have to wait for, and whom it would keep waiting.
+  // Rows of tiers before its own, and all that came back from failed batches.
+  int64_t RowsOfHigherTiers(uint64_t rank) const;
+  // Rows with a deadline of other tenants in its tier.
+  int64_t TimedRowsOfOthers(const Place& place) const;
+  // Rows of its own tenant that it stands behind.
+  int64_t RowsBefore(const Place& place) const;
+  bool HasUntimed(uint64_t rank) const;
+  // The queue of its tenant with a deadline, in its tier; null if there is none.
+  const EdfQueue* Timed(const Place& place) const;
+
+  // The owner's counts.
+  int64_t rows = 0;      // Waiting.
+  int64_t requests = 0;  // Waiting.
+
+ private:
+  struct Party {
+    TenantId tenant;
+    double weight;
+    EdfQueue timed;
+    EdfQueue untimed;
+
+    bool empty() const { return timed.empty() && untimed.empty(); }
+  };
   struct Tier {
     explicit Tier(uint64_t r) : rank(r) {}
 
     uint64_t rank;
-    std::deque<ItemPtr> items;
+    std::deque<ItemPtr> again;
+    std::vector<Party> parties;
+
+    bool empty() const { return again.empty() && parties.empty(); }
   };
+  class Merge;
 
-  bool empty() const { return tiers_.empty() || tiers_[0].items.empty(); }
-  // By rank.
-  const std::vector<Tier>& tiers() const { return tiers_; }
-
-  // REQUIRES: !empty() for these three.
-  const ItemPtr& Front() const { return tiers_[0].items.front(); }
-  uint64_t FrontRank() const { return tiers_[0].rank; }
-  void PopFront() {
-    tiers_[0].items.pop_front();
-    if (tiers_.size() > 1 && tiers_[0].items.empty()) tiers_.erase(tiers_.begin());
-  }
-
-  void PushBack(uint64_t rank, ItemPtr item) { At(rank)->push_back(std::move(item)); }
-  void PushFront(uint64_t rank, ItemPtr item) { At(rank)->push_front(std::move(item)); }
-
-  // Forgets the items that `gone` is true of.
-  template <typename Predicate>
-  void EraseIf(const Predicate& gone) {
-    for (Tier& tier : tiers_) std::erase_if(tier.items, gone);
-    DropEmpty();
-  }
-
-  // The owner's counts.
-  int64_t rows = 0;      // Waiting and alive.
-  int64_t requests = 0;  // Waiting and alive.
-
- private:
-  std::deque<ItemPtr>* At(uint64_t rank) {
-    return tiers_.size() == 1 && tiers_[0].rank == rank ? &tiers_[0].items : FindOrAdd(rank);
-  }
-  std::deque<ItemPtr>* FindOrAdd(uint64_t rank);
-  void DropEmpty();
+  const Tier* Find(uint64_t rank) const;
+  Tier* FindOrAdd(uint64_t rank);
+  static Party* PartyOf(Tier* tier, const Place& place);
+  // Forgets the party and the tier if they are empty. The only party of the only tier stays, so that a lane
+  // that is filled and emptied all the time allocates nothing.
+  void Tidy(Tier* tier, Party* party);
 
   std::vector<Tier> tiers_;
 };

@@ -32,6 +32,9 @@ class CompletionSink {
   virtual ~CompletionSink() = default;
   // Sets `data` and `handle` of each buffer to memory of `size` bytes. Called once per batch.
   virtual void Reserve(std::span<Buffer> buffers) = 0;
+  // How long answers take from Complete() until they are on their way: what a high share of them took lately.
+  // Unit: nanoseconds.
+  virtual int64_t DeliveryNs() const { return 0; }
   // Takes the completions' buffers. Called once per batch; must not block. After it the core holds nothing
   // that borrows from the requests' bytes.
   virtual void Complete(std::span<Completion> done) = 0;

@@ -32,23 +32,30 @@ void CompleteUnrun(std::vector<std::shared_ptr<QueueItem>>* items, const Status&
 void CompleteDropped(std::vector<std::shared_ptr<QueueItem>>* items) {
   if (items->empty()) return;
   Version& version = *static_cast<const Entry&>(*items->front()).version;
-  const auto timed_out = [&version](const auto& item) {
-    return version.queue.DeathOf(*item) == Death::kTimedOut;
-  };
-  const auto rest = std::stable_partition(items->begin(), items->end(), timed_out);
-  std::vector<std::shared_ptr<QueueItem>> expired(rest, items->end());
-  items->erase(rest, items->end());
-  if (!items->empty()) {
-    VersionCounters::Add(&version.counters.timed_out, items->size());
+  std::vector<std::shared_ptr<QueueItem>> timed_out;
+  std::vector<std::shared_ptr<QueueItem>> hopeless;
+  std::vector<std::shared_ptr<QueueItem>> expired;
+  for (auto& item : *items) {
+    const Death why = version.queue.DeathOf(*item);
+    auto& kin = why == Death::kTimedOut ? timed_out : why == Death::kHopeless ? hopeless : expired;
+    kin.push_back(std::move(item));
+  }
+  items->clear();
+  if (!timed_out.empty()) {
+    VersionCounters::Add(&version.counters.timed_out, timed_out.size());
     const ModelSpec& spec = version.spec;
-    CompleteUnrun(items,
+    CompleteUnrun(&timed_out,
                   Status(Code::kUnavailable, "QUEUE_TIMEOUT",
                          "waited as long as the queue policy of model " + spec.name + ":" +
                              std::to_string(spec.version) + " allows")
                       .WithRetryAfter(std::max<int64_t>(version.queue.EstimateWait(), 1'000'000)),
                   Outcome::kExpired);
   }
-  items->clear();
+  VersionCounters::Add(&version.counters.hopeless, hopeless.size());
+  CompleteUnrun(&hopeless,
+                Status(Code::kDeadlineExceeded, "HOPELESS",
+                       "left the queue unrun: the deadline could not be met any more"),
+                Outcome::kExpired);
   CompleteUnrun(&expired,
                 Status(Code::kDeadlineExceeded, "EXPIRED_IN_QUEUE", "the deadline passed in the queue"),
                 Outcome::kExpired);

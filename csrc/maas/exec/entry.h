@@ -45,6 +45,7 @@ struct Entry final : QueueItem {
   ReplyTo reply;
   std::shared_ptr<Version> version;
   std::unique_ptr<SplitAnswer> split;  // Null unless rows > max_batch_size.
+  std::shared_ptr<void> lease;         // Goes with the entry: what is to be given back when it is over.
 };
 
 // Completes entries of one version that will not run. One Complete() call per run of entries with the same

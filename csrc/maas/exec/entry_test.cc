@@ -57,7 +57,6 @@ TEST(CompleteDropped, TellsAnExpiredRequestFromOneThatThePolicyTookOut) {
   BatchQueue::Options options;
   options.priorities.policy.default_timeout_ns = 100;
   const auto version = std::make_shared<Version>(spec, options, &clock);
-  version->queue.RecordRun(1, 5'000'000);
   CollectingSink sink;
   std::vector<std::shared_ptr<Entry>> entries;
   for (int64_t deadline : {int64_t{50}, kNever, int64_t{60}, kNever}) {
@@ -69,6 +68,7 @@ TEST(CompleteDropped, TellsAnExpiredRequestFromOneThatThePolicyTookOut) {
     ASSERT_EQ(version->queue.Push(entry), PushResult::kOk);
     entries.push_back(std::move(entry));
   }
+  version->queue.SeedRun(1, 5'000'000);
   std::vector<std::shared_ptr<QueueItem>> dead;
   version->queue.TakeExpired(clock.Now() + 100, &dead);
   CompleteDropped(&dead);

@@ -4,12 +4,22 @@
 #include <atomic>
 #include <cassert>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "maas/exec/batch_pack.h"
 
 namespace maas {
 namespace {
+
+std::atomic<uint64_t> last_id{0};
+
+// CPU time of this thread. Unit: nanoseconds.
+int64_t ThreadCpuNs() {
+  timespec ts{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+  return int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
+}
 
 Status NoMemoryForAnswer() {
   return Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the answer");
@@ -18,6 +28,9 @@ Status NoMemoryForAnswer() {
 // What a split request fails with whose slices were not all handed out.
 Status CutShort(Death why) {
   switch (why) {
+    case Death::kHopeless:
+      return Status(Code::kDeadlineExceeded, "HOPELESS",
+                    "given up between two of its batches: the deadline could not be met any more");
     case Death::kExpired:
       return Status(Code::kDeadlineExceeded, "EXPIRED_IN_QUEUE",
                     "the deadline passed between two of its batches");
@@ -30,7 +43,7 @@ Status CutShort(Death why) {
 }
 
 Outcome OutcomeOf(Death why) {
-  if (why == Death::kExpired) return Outcome::kExpired;
+  if (why == Death::kExpired || why == Death::kHopeless) return Outcome::kExpired;
   return why == Death::kAborted ? Outcome::kFailed : Outcome::kCancelled;
 }
 
@@ -41,15 +54,21 @@ std::shared_ptr<Entry> SharedEntry(const Slice& slice) { return std::static_poin
 }  // namespace
 
 Instance::Instance(std::shared_ptr<Version> version)
-    : version_(std::move(version)), plans_(&version_->spec), strings_(version_->spec.inputs.size()) {}
+    : version_(std::move(version)),
+      id_(++last_id),
+      plans_(&version_->spec),
+      strings_(version_->spec.inputs.size()) {
+  ticket_.instance = id_;
+}
 
 bool Instance::Next() {
   assert(!running());
   plans_.ClearForgotten();
   while (true) {
-    if (!version_->queue.Pop(&batch_, &dead_)) return false;
+    if (!version_->queue.Pop(&batch_, &dead_, &ticket_)) return false;
     CompleteDropped(&dead_);
     if (batch_.empty()) continue;
+    ended_ = false;
     Prepare();
     if (prepared_) return true;
     Fail(Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for a batch of this shape"));
@@ -86,11 +105,20 @@ void Instance::Prepare() {
     }
     PackInput(spec, i, batch_, plan_->inputs[i].dims, plan_->inputs[i].data);
   }
+  cpu_began_ns_ = ThreadCpuNs();
   started_ns_ = version_->clock->Now();
 }
 
+void Instance::EndRun(bool well) {
+  if (ended_) return;
+  ended_ = true;
+  const int64_t cpu_ns = prepared_ ? ThreadCpuNs() - cpu_began_ns_ : -1;
+  version_->queue.EndRun(ticket_, well ? run_ns_ : -1, cpu_ns);
+}
+
 Receipt Instance::ReceiptOf(const Entry& entry) const {
-  return {closed_ns_ - entry.accepted_ns, run_ns_, static_cast<int32_t>(rows_), 1};
+  return {closed_ns_ - entry.accepted_ns, run_ns_, static_cast<int32_t>(rows_), 1, entry.predicted_ns,
+          ended_ns_ - entry.accepted_ns};
 }
 
 void Instance::Finish(std::vector<RunOutput> outputs) {
@@ -107,7 +135,7 @@ void Instance::Finish(std::vector<RunOutput> outputs) {
     Fail(bad);
     return;
   }
-  version_->queue.RecordRun(rows_, run_ns_);
+  EndRun(true);
   VersionCounters& counters = version_->counters;
   VersionCounters::Add(&counters.batches, 1);
   VersionCounters::Add(&counters.rows, static_cast<uint64_t>(rows_));
@@ -171,7 +199,10 @@ void Instance::ReserveBuffers() {
   }
 }
 
-void Instance::Fail(const Status& status) { failure_ = status; }
+void Instance::Fail(const Status& status) {
+  failure_ = status;
+  EndRun(false);
+}
 
 void Instance::Deliver() {
   if (failure_.ok()) {
@@ -184,9 +215,12 @@ void Instance::Deliver() {
   } else {
     std::vector<std::shared_ptr<QueueItem>> again;
     std::vector<std::shared_ptr<QueueItem>> failed;
+    std::vector<std::shared_ptr<QueueItem>> gone;
     for (const Slice& slice : batch_) {
       if (!IsWhole(slice)) {
         FailSlice(slice, failure_);
+      } else if (version_->queue.IsGone(*slice.item)) {
+        gone.push_back(slice.item);
       } else if (batch_.size() > 1 && !version_->queue.IsRetry(*slice.item)) {
         again.push_back(slice.item);
       } else {
@@ -194,6 +228,8 @@ void Instance::Deliver() {
       }
     }
     if (!again.empty()) version_->queue.Requeue(again);
+    if (gone.size() == batch_.size()) VersionCounters::Add(&version_->counters.interrupted, 1);
+    CompleteUnrun(&gone, Status(Code::kCancelled, "CANCELLED", "the caller went away"), Outcome::kCancelled);
     CompleteUnrun(&failed, failure_, Outcome::kFailed);
   }
   batch_.clear();
@@ -235,6 +271,7 @@ void Instance::CountAnswers(uint64_t failed) {
   uint64_t queue_ns = 0;
   uint64_t succeeded_ns = 0;
   uint64_t failed_ns = 0;
+  uint64_t late = 0;
   for (size_t i = 0; i < replies_.size(); ++i) {
     const int64_t accepted_ns = batch_[replies_[i].slice].item->accepted_ns;
     const auto took = static_cast<uint64_t>(now - accepted_ns);
@@ -243,12 +280,14 @@ void Instance::CountAnswers(uint64_t failed) {
       continue;
     }
     latency.Add(now - accepted_ns);
+    if (now > batch_[replies_[i].slice].item->deadline_ns) ++late;
     succeeded_ns += took;
     queue_ns += static_cast<uint64_t>(closed_ns_ - accepted_ns);
   }
   VersionCounters& counters = version_->counters;
   VersionCounters::Add(&counters.queue_ns, queue_ns);
   counters.OnEnded(Outcome::kSucceeded, replies_.size() - failed, succeeded_ns);
+  if (late > 0) VersionCounters::Add(&counters.late, late);
   if (failed > 0) counters.OnEnded(Outcome::kFailed, failed, failed_ns);
   RecordBatch(now, latency);
 }
@@ -270,6 +309,8 @@ void Instance::DeliverSlice(const Slice& slice, int64_t row) {
     MutexLock lock(&split.mu);
     Receipt& receipt = split.receipt;
     if (receipt.batches == 0) receipt.queue_ns = closed_ns_ - entry.accepted_ns;
+    receipt.predicted_ns = entry.predicted_ns;
+    receipt.total_ns = ended_ns_ - entry.accepted_ns;
     receipt.run_ns += run_ns_;
     receipt.batch_size = std::max(receipt.batch_size, static_cast<int32_t>(rows_));
     ++receipt.batches;
@@ -294,7 +335,8 @@ void Instance::FailSlice(const Slice& slice, const Status& status) {
   }
   // What still waits of it need not run. This slice is still out, so Cancel() never makes us complete it
   // twice.
-  version_->queue.Cancel(entry.get());
+  std::vector<Interrupt> interrupts;
+  version_->queue.Cancel(entry.get(), &interrupts);
   if (version_->queue.Return(slice)) CompleteSplit(slice);
 }
 
@@ -334,7 +376,9 @@ void Instance::CompleteSplit(const Slice& slice) {
     return;
   }
   answer.Write(buffer.data);
-  const int64_t took = version_->clock->Now() - entry->accepted_ns;
+  const int64_t now = version_->clock->Now();
+  const int64_t took = now - entry->accepted_ns;
+  if (now > entry->deadline_ns) VersionCounters::Add(&version_->counters.late, 1);
   version_->counters.OnEnded(Outcome::kSucceeded, 1, static_cast<uint64_t>(took));
   version_->statistics.RecordAnswer(took);
   VersionCounters::Add(&version_->counters.queue_ns, static_cast<uint64_t>(receipt.queue_ns));

@@ -50,12 +50,17 @@ class Instance {
   // means that it was written there. What `outputs` points to must stay until Deliver() returns. Outputs that
   // do not fit the spec fail the run.
   void Finish(std::vector<RunOutput> outputs);
-  // The run failed. A batch of several requests is run again one by one, so that only the guilty fail.
+  // The run failed. A batch of several requests is run again one by one, so that only the guilty fail; but
+  // for those whose callers have gone, who are not waited for.
   void Fail(const Status& status);
   // Encodes and completes the answers.
   void Deliver();
 
   const Version& version() const { return *version_; }
+  // Of all instances of the process.
+  uint64_t id() const { return id_; }
+  // Of the run that Next() prepared, as Interrupt names it.
+  uint64_t run_number() const { return ticket_.number; }
 
  private:
   struct Reply {
@@ -67,6 +72,8 @@ class Instance {
     Status failure;      // Not ok: there is neither answer nor buffer.
   };
   void Prepare();
+  // The run is over, well or not.
+  void EndRun(bool well);
   Receipt ReceiptOf(const Entry& entry) const;
   // Reserves the buffers of replies_: one per request, or shared by the group of a stream.
   void ReserveBuffers();
@@ -81,6 +88,7 @@ class Instance {
   void CompleteSplit(const Slice& slice);
 
   const std::shared_ptr<Version> version_;
+  const uint64_t id_;
 
   RunPlans plans_;
 
@@ -92,6 +100,9 @@ class Instance {
   std::vector<std::vector<std::string_view>> strings_;
   std::vector<RunOutput> outputs_;
   Status failure_;
+  RunTicket ticket_;
+  bool ended_ = true;         // EndRun() was called for the ticket.
+  int64_t cpu_began_ns_ = 0;  // CPU time of the thread when the run began.
   int64_t closed_ns_ = 0;
   int64_t started_ns_ = 0;
   int64_t ended_ns_ = 0;

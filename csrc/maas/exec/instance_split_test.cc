@@ -115,7 +115,8 @@ TEST_F(InstanceSplitTest, CancelledBetweenSlicesItIsCompletedByTheLastOneBack) {
   const Call* call = Ask(20);
   ASSERT_TRUE(a_->Next());
   ASSERT_TRUE(b_->Next());
-  EXPECT_FALSE(version_->queue.Cancel(call->entry.get()));
+  std::vector<Interrupt> interrupts;
+  EXPECT_FALSE(version_->queue.Cancel(call->entry.get(), &interrupts));
   Double(a_.get());
   EXPECT_EQ(Done(call).completions, 0) << "a slice is still out and reads the request's bytes";
   Double(b_.get());

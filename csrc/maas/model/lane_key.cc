@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "maas/wire/reader.h"
 #include "maas/wire/writer.h"
 
 namespace maas {
@@ -65,6 +66,41 @@ void SetLaneKey(const ModelSpec& spec, BoundRequest* request) {
     AppendSizes(spec.inputs[i], request->inputs[i], &request->lane_key);
     if (spec.inputs[i].batch_axis < 0) AppendValues(request->inputs[i], &request->lane_key);
   }
+}
+
+std::string LaneKeyText(const ModelSpec& spec, std::string_view key) {
+  std::string text;
+  Reader in(std::as_bytes(std::span(key)));
+  const auto number = [&in] {
+    uint64_t value = 0;
+    const bool read = in.ReadVarint(&value);
+    return read && value > 0 ? std::to_string(value - 1) : std::string("-");
+  };
+  const auto add = [&text](const std::string& part) {
+    if (!text.empty()) text += ", ";
+    text += part;
+  };
+  for (const PadGroup& group : spec.pad_groups) {
+    if (!in.done() && group.buckets.size() > 1) add("length " + number());
+  }
+  for (const InputSpec& input : spec.inputs) {
+    std::string sizes;
+    const bool batched = input.batch_axis >= 0;
+    for (int axis = 0; axis < static_cast<int>(input.dims.size()) && !in.done(); ++axis) {
+      if (input.dims[static_cast<size_t>(axis)] >= 0) continue;
+      if (batched && (axis == input.batch_axis || axis == input.pad_axis)) continue;
+      sizes += (sizes.empty() ? "" : ", ") + number();
+    }
+    if (!sizes.empty()) add(input.name + " [" + sizes + "]");
+    if (batched || in.done()) continue;
+    number();  // The datatype.
+    std::span<const std::byte> bytes;
+    if (!in.ReadBytes(&bytes)) break;
+    add(input.name + " of " + std::to_string(bytes.size()) + " bytes");
+    // A quantization, if there is one, tells people nothing.
+    if (!in.done()) break;
+  }
+  return text;
 }
 
 }  // namespace maas

@@ -12,6 +12,8 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
+#include <string_view>
 
 #include "maas/model/bind.h"
 #include "maas/model/spec.h"
@@ -24,5 +26,9 @@ inline constexpr size_t kMaxSharedInputBytes = size_t{64} * 1024;
 // Sets lane_key and solo. A solo request's key is empty: it has no company to be compared with.
 // REQUIRES: the rest of *request is bound.
 void SetLaneKey(const ModelSpec& spec, BoundRequest* request);
+
+// What a key says, for people: "length 128, x [224, 224], rate of 8 bytes"; empty for an empty key. REQUIRES:
+// SetLaneKey() made it for `spec`.
+std::string LaneKeyText(const ModelSpec& spec, std::string_view key);
 
 }  // namespace maas

@@ -12,6 +12,8 @@ namespace {
 // A route may be replaced between look-up and push; each time the new one is tried, up to so often.
 constexpr int kRouteTries = 8;
 
+std::string Milliseconds(int64_t ns) { return std::to_string(std::max<int64_t>(ns, 0) / 1'000'000) + " ms"; }
+
 Status Full(Version* version, PushResult why) {
   const ModelSpec& spec = version->spec;
   const int64_t wait = version->queue.EstimateWait();
@@ -21,6 +23,18 @@ Status Full(Version* version, PushResult why) {
                          ? "as many requests of this priority wait as its policy allows"
                          : std::to_string(version->queue.waiting_rows()) + " rows wait"))
       .WithRetryAfter(std::max<int64_t>(wait, 1'000'000));
+}
+
+// RetryInfo: by then the backlog is so much shorter that a request like this one is in time.
+Status Late(Entry* entry) {
+  VersionCounters::Add(&entry->version->counters.refused_late, 1);
+  const int64_t patience_ns = entry->due_ns - entry->accepted_ns;
+  const int64_t excess_ns = entry->predicted_ns - patience_ns;
+  return Status(Code::kResourceExhausted, "DEADLINE_UNREACHABLE",
+                excess_ns > 0 ? "expected an answer in " + Milliseconds(entry->predicted_ns) +
+                                    ", the caller waits for " + Milliseconds(patience_ns)
+                              : "an answer in time would make requests late that were accepted before")
+      .WithRetryAfter(std::max<int64_t>(excess_ns, 1'000'000));
 }
 
 // Whether the answer can be given as typed values.
@@ -42,7 +56,8 @@ Status CheckForms(const ModelSpec& spec, const Codec& codec, const BoundRequest&
 
 }  // namespace
 
-Engine::Engine(Options options, const Clock* clock) : options_(options), clock_(clock) {
+Engine::Engine(Options options, const Clock* clock)
+    : options_(options), clock_(clock), tenants_(std::make_shared<Tenants>()) {
   if (options_.sweep_interval_ns > 0) sweeper_ = std::thread([this] { SweepLoop(); });
 }
 
@@ -56,7 +71,7 @@ Engine::~Engine() {
 }
 
 Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, const ReplyTo& reply,
-                      std::shared_ptr<Entry>* out) {
+                      std::string_view tenant, std::shared_ptr<Entry>* out) {
   auto entry = std::make_shared<Entry>();
   entry->accepted_ns = clock_->Now();
   MAAS_RETURN_IF_ERROR(Decode(request, *reply.codec, &entry->view));
@@ -69,7 +84,6 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
     return Status(Code::kDeadlineExceeded, "EXPIRED_ON_ARRIVAL",
                   "the deadline had passed when the request came");
   }
-  entry->deadline_ns = deadline_ns;
   entry->reply = reply;
   for (int attempt = 0; attempt < kRouteTries; ++attempt) {
     std::shared_ptr<Version> version;
@@ -88,7 +102,24 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
     entry->lane_key = std::move(entry->bound.lane_key);
     const bool splits = !entry->solo && entry->rows > spec.max_batch_size;
     entry->split = splits ? std::make_unique<SplitAnswer>() : nullptr;
+    if (attempt == 0 && deadline_ns == kNever && version->default_deadline_ns > 0) {
+      deadline_ns = entry->accepted_ns + version->default_deadline_ns;
+    }
+    entry->deadline_ns = deadline_ns;
+    // Answers need some time from here to the caller.
+    if (deadline_ns != kNever) {
+      const int64_t margin_ns = reply.sink->DeliveryNs();
+      entry->due_ns = deadline_ns - margin_ns;
+      version->counters.margin_ns.store(margin_ns, std::memory_order_relaxed);
+    }
     entry->version = std::move(version);
+    if (attempt == 0) {
+      if (Status status = Admit(tenant, entry.get()); !status.ok()) {
+        VersionCounters::Add(&entry->version->counters.rejected, 1);
+        VersionCounters::Add(&entry->version->counters.refused_tenant, 1);
+        return status;
+      }
+    }
     // The sink may answer, and so free the tag, before Push() returns: the front must know the entry before.
     *out = entry;
     const PushResult pushed = entry->version->queue.Push(entry);
@@ -99,7 +130,7 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
     out->reset();
     if (pushed != PushResult::kClosed) {
       VersionCounters::Add(&entry->version->counters.rejected, 1);
-      return Full(entry->version.get(), pushed);
+      return pushed == PushResult::kLate ? Late(entry.get()) : Full(entry->version.get(), pushed);
     }
   }
   return Status(Code::kUnavailable, "VERSION_NOT_AVAILABLE", "the version is being unloaded");
@@ -120,8 +151,18 @@ Status Engine::Decode(std::span<const std::byte> request, const Codec& codec, Pr
   return {};
 }
 
-void Engine::Cancel(const std::shared_ptr<Entry>& entry) {
-  if (!entry->version->queue.Cancel(entry.get())) return;
+Status Engine::Admit(std::string_view tenant, Entry* entry) {
+  Tenants::Account account;
+  MAAS_RETURN_IF_ERROR(tenants_->Admit(tenant, entry->rows, entry->accepted_ns, &account));
+  entry->tenant = account.id;
+  entry->weight = account.weight;
+  entry->lease = std::shared_ptr<void>(nullptr, [tenants = tenants_, id = account.id,
+                                                 rows = entry->rows](void*) { tenants->Release(id, rows); });
+  return {};
+}
+
+void Engine::Cancel(const std::shared_ptr<Entry>& entry, std::vector<Interrupt>* interrupts) {
+  if (!entry->version->queue.Cancel(entry.get(), interrupts)) return;
   std::vector<std::shared_ptr<QueueItem>> one{entry};
   CompleteUnrun(&one, Status(Code::kCancelled, "CANCELLED", "the caller went away"), Outcome::kCancelled);
 }

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -26,6 +27,7 @@
 #include "maas/exec/version.h"
 #include "maas/serving/routes.h"
 #include "maas/serving/shared_memory.h"
+#include "maas/serving/tenants.h"
 
 namespace maas {
 
@@ -48,26 +50,33 @@ class Engine {
   // Cancel(), and the sink gets exactly one Completion, maybe before this returns. Otherwise *entry is null,
   // nothing was kept and the sink is not told. REQUIRES: *entry is null. `deadline_ns`: the caller's, on the
   // engine's clock; kNever if there is none.
+  // `tenant`: who asks; empty: nobody said.
   Status Submit(std::span<const std::byte> request, int64_t deadline_ns, const ReplyTo& reply,
-                std::shared_ptr<Entry>* entry);
+                std::string_view tenant, std::shared_ptr<Entry>* entry);
 
   // A request that has not begun to run leaves its queue and completes with CANCELLED at once; others
-  // complete as they would have.
-  void Cancel(const std::shared_ptr<Entry>& entry);
+  // complete as they would have. Runs that nobody waits for any more are added to *interrupts, each once:
+  // whoever can should end them.
+  void Cancel(const std::shared_ptr<Entry>& entry, std::vector<Interrupt>* interrupts);
 
   // Completes what expired by `now`.
   void Sweep(int64_t now);
 
+  // Who may ask for how much; nobody is limited unless somebody says so.
+  Tenants& tenants() { return *tenants_; }
   Routes& routes() { return routes_; }
   // What clients registered; empty unless somebody fills it.
   SharedMemory& shared_memory() { return shared_memory_; }
 
  private:
+  // Takes the entry's rows into the tenant's books, until the entry goes.
+  Status Admit(std::string_view tenant, Entry* entry);
   Status Decode(std::span<const std::byte> request, const Codec& codec, PredictRequestView* view);
   void SweepLoop();
 
   const Options options_;
   const Clock* const clock_;
+  const std::shared_ptr<Tenants> tenants_;  // Entries share it.
   Routes routes_;
   SharedMemory shared_memory_;
 

@@ -50,7 +50,7 @@ class EngineFormsTest : public testing::Test {
     message_ = MessageBuilder().Bytes(1, "m").Raw(request.str()).str();
     entry_ = nullptr;
     const Status status =
-        engine_.Submit(AsBytes(message_), kNever, {&sink_, this, 0, &ModelInferCodec()}, &entry_);
+        engine_.Submit(AsBytes(message_), kNever, {&sink_, this, 0, &ModelInferCodec()}, "", &entry_);
     return status.ok() ? "" : status.message();
   }
   std::string Answer(const RunOutput& output) {

@@ -56,14 +56,15 @@ class EnginePolicyTest : public testing::Test {
     messages_.push_back(std::make_unique<std::string>(Infer(id, parameters)));
     std::shared_ptr<Entry> entry;
     const ReplyTo reply{&sink_, messages_.back().get(), 0, &ModelInferCodec()};
-    return engine_.Submit(AsBytes(*messages_.back()), kNever, reply, &entry);
+    return engine_.Submit(AsBytes(*messages_.back()), kNever, reply, "", &entry);
   }
   CollectingSink::Done Last() { return sink_.Of(messages_.back().get()); }
   std::vector<std::string> Order() {
     std::vector<Slice> batch;
     std::vector<std::shared_ptr<QueueItem>> dead;
     std::vector<std::string> ids;
-    while (version_->queue.Step(clock_.Now(), &batch, &dead).action == Action::kRun) {
+    RunTicket ticket;
+    while (version_->queue.Step(clock_.Now(), &batch, &dead, &ticket).action == Action::kRun) {
       ids.emplace_back(static_cast<const Entry&>(*batch[0].item).view.id);
     }
     return ids;

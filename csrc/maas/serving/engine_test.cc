@@ -42,8 +42,8 @@ class EngineTest : public testing::Test {
   Status Submit(const MessageBuilder& request, int64_t deadline_ns = kNever) {
     messages_.push_back(std::make_unique<std::string>(request.str()));
     entry_ = nullptr;
-    const Status status =
-        engine_.Submit(AsBytes(*messages_.back()), deadline_ns, {&sink_, messages_.back().get(), 0}, &entry_);
+    const Status status = engine_.Submit(AsBytes(*messages_.back()), deadline_ns,
+                                         {&sink_, messages_.back().get(), 0}, "", &entry_);
     EXPECT_EQ(status.ok(), entry_ != nullptr);
     return status;
   }
@@ -64,6 +64,7 @@ class EngineTest : public testing::Test {
   Engine engine_;
   std::vector<std::unique_ptr<std::string>> messages_;
   std::shared_ptr<Entry> entry_;
+  std::vector<Interrupt> interrupts_;
 };
 
 TEST_F(EngineTest, AnswersWhatItAccepts) {
@@ -156,7 +157,7 @@ TEST_F(EngineTest, SweepsByItselfWhenToldTo) {
   engine.routes().Set("m", route);
   const std::string message = MessageBuilder(Ask()).Number(7, 1000).str();
   std::shared_ptr<Entry> entry;
-  ASSERT_TRUE(engine.Submit(AsBytes(message), kNever, {&sink_, this, 0}, &entry).ok());
+  ASSERT_TRUE(engine.Submit(AsBytes(message), kNever, {&sink_, this, 0}, "", &entry).ok());
   const int64_t give_up = SteadyClock::Get()->Now() + 20'000'000'000;
   while (sink_.total() == 0 && SteadyClock::Get()->Now() < give_up) std::this_thread::yield();
   EXPECT_EQ(sink_.Of(this).status.reason(), "EXPIRED_IN_QUEUE");
@@ -168,25 +169,25 @@ TEST_F(EngineTest, SweepsByItselfWhenToldTo) {
 TEST_F(EngineTest, CancelsWhatWaitsAndNothingElse) {
   ASSERT_TRUE(Submit(Ask()).ok());
   const auto waiting = entry_;
-  engine_.Cancel(waiting);
-  engine_.Cancel(waiting);
+  engine_.Cancel(waiting, &interrupts_);
+  engine_.Cancel(waiting, &interrupts_);
   EXPECT_EQ(sink_.Of(last()).completions, 1);
   EXPECT_EQ(sink_.Of(last()).status.code(), Code::kCancelled);
   EXPECT_EQ(Count(&VersionCounters::cancelled), 1u);
   ASSERT_TRUE(Submit(Ask()).ok());
   Instance instance(version_);
   ASSERT_TRUE(instance.Next());
-  engine_.Cancel(entry_);
+  engine_.Cancel(entry_, &interrupts_);
   EXPECT_EQ(sink_.Of(last()).completions, 0) << "it runs";
   instance.Finish({RunOutput{}});
   instance.Deliver();
-  engine_.Cancel(entry_);
+  engine_.Cancel(entry_, &interrupts_);
   EXPECT_EQ(sink_.Of(last()).completions, 1);
   EXPECT_TRUE(sink_.Of(last()).status.ok());
 }
 
 TEST_F(EngineTest, SaysWhenToComeBackWhenTheQueueIsFull) {
-  version_->queue.RecordRun(8, 5'000'000);
+  version_->queue.SeedRun(8, 5'000'000);
   ASSERT_TRUE(Submit(Ask(10)).ok());
   const Status status = Submit(Ask());
   EXPECT_EQ(status.code(), Code::kResourceExhausted);
@@ -216,7 +217,7 @@ TEST_F(EngineTest, RefusesWhileTheRouteNamesAClosedVersionOnly) {
 TEST_F(EngineTest, SplitsOnlyWhatTheVersionCannotTakeWhole) {
   ASSERT_TRUE(Submit(Ask(8)).ok());
   EXPECT_EQ(entry_->split, nullptr);
-  engine_.Cancel(entry_);
+  engine_.Cancel(entry_, &interrupts_);
   ASSERT_TRUE(Submit(Ask(9)).ok());
   EXPECT_NE(entry_->split, nullptr);
   ModelSpec spec = DoublingSpec();

@@ -124,7 +124,7 @@ class EngineStorm : public testing::Test {
           random() % 10 == 0 ? SteadyClock::Get()->Now() + static_cast<int64_t>(random() % 300'000) : kNever;
       std::shared_ptr<Entry> entry;
       const Status status =
-          engine_.Submit(AsBytes(asked->message), deadline, {&sink_, asked.get(), 0}, &entry);
+          engine_.Submit(AsBytes(asked->message), deadline, {&sink_, asked.get(), 0}, "", &entry);
       if (status.ok()) {
         ++accepted_;
         mine.push_back(std::move(entry));
@@ -139,7 +139,8 @@ class EngineStorm : public testing::Test {
         const std::lock_guard<std::mutex> lock(mu_);
         asked_.push_back(std::move(asked));
       }
-      if (!mine.empty() && random() % 4 == 0) engine_.Cancel(mine[random() % mine.size()]);
+      std::vector<Interrupt> interrupts;
+      if (!mine.empty() && random() % 4 == 0) engine_.Cancel(mine[random() % mine.size()], &interrupts);
     }
   }
 

@@ -208,6 +208,10 @@ Status DecodePredictRequest(Bytes message, PredictRequestView* view) {
         if (!in.ReadVarint(&value)) return Malformed(in, nullptr);
         view->timeout_us = static_cast<int64_t>(value);
         break;
+      case VarintTag(8):
+        if (!in.ReadVarint(&value)) return Malformed(in, nullptr);
+        view->priority = static_cast<uint32_t>(value);  // Of 32-bit fields only the lower half counts.
+        break;
       default:
         if (!in.Skip(tag)) return Malformed(in, nullptr);
     }

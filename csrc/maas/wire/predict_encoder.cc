@@ -48,7 +48,8 @@ std::byte* WriteTensor(Writer* out, const OutputHead& tensor) {
 
 size_t ReceiptSize(const Receipt& receipt) {
   return NumberSize(1, AsVarint(receipt.queue_ns)) + NumberSize(2, AsVarint(receipt.run_ns)) +
-         NumberSize(3, AsVarint(receipt.batch_size)) + NumberSize(4, AsVarint(receipt.batches));
+         NumberSize(3, AsVarint(receipt.batch_size)) + NumberSize(4, AsVarint(receipt.batches)) +
+         NumberSize(5, AsVarint(receipt.predicted_ns)) + NumberSize(6, AsVarint(receipt.total_ns));
 }
 
 void WriteReceipt(Writer* out, const Receipt& receipt) {
@@ -57,6 +58,8 @@ void WriteReceipt(Writer* out, const Receipt& receipt) {
   WriteNumber(out, 2, AsVarint(receipt.run_ns));
   WriteNumber(out, 3, AsVarint(receipt.batch_size));
   WriteNumber(out, 4, AsVarint(receipt.batches));
+  WriteNumber(out, 5, AsVarint(receipt.predicted_ns));
+  WriteNumber(out, 6, AsVarint(receipt.total_ns));
 }
 
 void WriteResponse(Writer* out, const ResponseHead& head, std::byte** data) {

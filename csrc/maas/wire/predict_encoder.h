@@ -25,6 +25,8 @@ struct Receipt {
   int64_t run_ns = 0;
   int32_t batch_size = 0;
   int32_t batches = 0;
+  int64_t predicted_ns = 0;  // 0: nothing was known.
+  int64_t total_ns = 0;
 };
 
 struct OutputHead {

@@ -27,7 +27,7 @@ struct FullResponse {
     head.model = "resnet";
     head.version = 3;
     head.outputs = outputs;
-    head.receipt = {12345, int64_t{1} << 40, 64, 2};
+    head.receipt = {12345, int64_t{1} << 40, 64, 2, 300, int64_t{1} << 41};
   }
 
   Quantization per_axis{{0.5F, 0.25F}, {128, -1}, true, 0};

@@ -52,6 +52,7 @@ class ViewText {
       Close();
     }
     if (view.timeout_us != 0) Field("timeout_us", std::to_string(view.timeout_us));
+    if (view.priority != 0) Field("priority", std::to_string(view.priority));
   }
 
   void Params(const Quantization& q) {

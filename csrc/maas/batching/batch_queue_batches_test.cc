@@ -1,0 +1,284 @@
+// What BatchQueue refuses, drops, and runs first, on a device of its own.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "maas/batching/batch_queue_testing.h"
+
+namespace maas {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+constexpr int64_t kMs = 1'000'000;
+constexpr int64_t kMaxRows = 4;
+
+// A queue of a model that takes 10 ms + 5 ms a row, on a device that runs one batch at a time.
+class BatchQueueBatchesTest : public BatchQueueTest {
+ protected:
+  BatchQueueBatchesTest() { MakeTimed(); }
+
+  void MakeTimed() {
+    BatchQueue::Options options = Options(kMaxRows, 0, 1'000);
+    device_ = std::make_shared<Device>(1.0);
+    options.device = device_;
+    Make(std::move(options));
+    for (const int64_t rows : {1, 2, 4}) queue_->SeedRun(rows, RunNs(rows));
+  }
+  static int64_t RunNs(int64_t rows) { return 10 * kMs + rows * 5 * kMs; }
+
+  // What becomes of one that comes now and may wait so long.
+  PushResult PushFor(int id, int64_t patience_ns, int64_t rows = 1) {
+    auto item = Item(id, rows);
+    item->deadline_ns = clock_.Now() + patience_ns;
+    last_ = item;
+    return queue_->Push(item);
+  }
+  // Runs what is next to its end.
+  std::vector<int> Run() {
+    const std::vector<int> ids = Step();
+    if (!ids.empty()) End(RunNs(BatchRows()));
+    return ids;
+  }
+  void End(int64_t ns) {
+    clock_.Advance(ns);
+    queue_->EndRun(ticket_, ns, ns);
+  }
+  // So that the estimates are fresh.
+  void WarmUp() {
+    Push(-1);
+    ASSERT_THAT(Run(), ElementsAre(-1));
+  }
+
+  std::shared_ptr<Device> device_;
+  std::shared_ptr<TestItem> last_;
+};
+
+TEST_F(BatchQueueBatchesTest, RunsTheEarliestDeadlineFirst) {
+  ASSERT_EQ(PushFor(1, 900 * kMs), PushResult::kOk);
+  ASSERT_EQ(PushFor(2, 500 * kMs), PushResult::kOk);
+  Push(3);
+  ASSERT_EQ(PushFor(4, 700 * kMs), PushResult::kOk);
+  ASSERT_EQ(PushFor(5, 800 * kMs), PushResult::kOk);
+  EXPECT_THAT(Run(), ElementsAre(2, 4, 5, 1));
+  EXPECT_THAT(Run(), ElementsAre(3));
+}
+
+TEST_F(BatchQueueBatchesTest, RefusesAtOnceWhatCannotBeAnsweredInTime) {
+  WarmUp();
+  EXPECT_EQ(PushFor(1, 100 * kMs), PushResult::kOk);
+  ASSERT_THAT(Step(), ElementsAre(1));
+  // The device is busy for 15 ms more; then 15 ms for one row.
+  EXPECT_EQ(PushFor(2, 29 * kMs), PushResult::kLate);
+  EXPECT_NEAR(static_cast<double>(last_->predicted_ns), 30.0 * kMs, 0.5 * kMs);
+  EXPECT_EQ(PushFor(3, 31 * kMs), PushResult::kOk);
+  EXPECT_EQ(queue_->waiting_rows(), 1);
+  // Beside it, a run of two rows takes 5 ms more than it can wait.
+  EXPECT_EQ(PushFor(4, 33 * kMs), PushResult::kLate);
+  End(15 * kMs);
+  EXPECT_THAT(Step(), ElementsAre(3));
+  EXPECT_THAT(dead_, IsEmpty());
+}
+
+TEST_F(BatchQueueBatchesTest, RefusesWhatWouldMakeAnAcceptedOneLate) {
+  WarmUp();
+  Push(0, kMaxRows);
+  ASSERT_THAT(Step(), ElementsAre(0));
+  for (int id = 1; id <= 4; ++id) ASSERT_EQ(PushFor(id, 65 * kMs), PushResult::kOk) << id;
+  // It would be in time itself, and leave a row of the others for the batch after.
+  EXPECT_EQ(PushFor(5, 64 * kMs), PushResult::kLate);
+  EXPECT_EQ(queue_->waiting_rows(), 4);
+}
+
+TEST_F(BatchQueueBatchesTest, DropsWhatHasBecomeHopelessAndRunsTheRest) {
+  WarmUp();
+  ASSERT_EQ(PushFor(1, 40 * kMs), PushResult::kOk);
+  ASSERT_EQ(PushFor(2, 200 * kMs), PushResult::kOk);
+  clock_.Advance(30 * kMs);
+  EXPECT_THAT(Step(), ElementsAre(2));
+  ASSERT_THAT(IdsOf(dead_), ElementsAre(1));
+  EXPECT_EQ(queue_->DeathOf(*dead_[0]), Death::kHopeless);
+}
+
+TEST_F(BatchQueueBatchesTest, TheSweepTakesTheHopelessToo) {
+  WarmUp();
+  ASSERT_EQ(PushFor(1, 40 * kMs), PushResult::kOk);
+  std::vector<std::shared_ptr<QueueItem>> dead;
+  clock_.Advance(24 * kMs);
+  queue_->TakeExpired(clock_.Now(), &dead);
+  EXPECT_THAT(dead, IsEmpty());
+  clock_.Advance(2 * kMs);
+  queue_->TakeExpired(clock_.Now(), &dead);
+  ASSERT_THAT(IdsOf(dead), ElementsAre(1));
+  EXPECT_EQ(queue_->DeathOf(*dead[0]), Death::kHopeless);
+  EXPECT_EQ(queue_->waiting_rows(), 0);
+}
+
+TEST_F(BatchQueueBatchesTest, ADeadlineIsNoReasonToRefuseWhatFindsTheDeviceIdleAndTheEstimateStale) {
+  WarmUp();
+  EXPECT_EQ(PushFor(1, 5 * kMs), PushResult::kLate);
+  clock_.Advance(10'000 * kMs);
+  EXPECT_EQ(PushFor(2, 5 * kMs), PushResult::kOk) << "somebody has to go and see";
+}
+
+TEST_F(BatchQueueBatchesTest, RefusesNothingOnceRunsDoNotTakeWhatWasPredicted) {
+  WarmUp();
+  ASSERT_EQ(PushFor(1, 5 * kMs), PushResult::kLate);
+  // Ten times as quick from one run to the next, and as slow as before.
+  for (int round = 0; round < 64 && queue_->ReadScheduling(clock_.Now()).predictive; ++round) {
+    Push(0);
+    Step();
+    End(round % 2 == 0 ? 150 * kMs : kMs);
+  }
+  ASSERT_FALSE(queue_->ReadScheduling(clock_.Now()).predictive);
+  EXPECT_EQ(PushFor(2, 5 * kMs), PushResult::kOk);
+  EXPECT_THAT(Step(), ElementsAre(2)) << "nor is anything dropped";
+  End(RunNs(1));
+  for (int round = 0; round < 200 && !queue_->ReadScheduling(clock_.Now()).predictive; ++round) {
+    Push(0);
+    Step();
+    End(RunNs(1));
+  }
+  EXPECT_TRUE(queue_->ReadScheduling(clock_.Now()).predictive) << "they hold again";
+  EXPECT_EQ(queue_->ReadScheduling(clock_.Now()).lapses, 1u);
+}
+
+TEST_F(BatchQueueBatchesTest, ASlowFirstRunOrAFewSlowOnesShedNothing) {
+  Push(0);
+  Step();
+  End(100 * RunNs(1));
+  EXPECT_EQ(PushFor(1, 40 * kMs), PushResult::kOk);
+  EXPECT_THAT(Run(), ElementsAre(1));
+}
+
+TEST_F(BatchQueueBatchesTest, WhatHasNoDeadlineIsNeverRefusedForBeingLate) {
+  WarmUp();
+  for (int id = 1; id <= 500; ++id) Push(id);
+  EXPECT_EQ(queue_->waiting_rows(), 500);
+  EXPECT_GT(queue_->ReadScheduling(clock_.Now()).predicted_ns, 100 * RunNs(4));
+}
+
+TEST_F(BatchQueueBatchesTest, WhatHasNoDeadlineGetsItsShareUnderSustainedOverload) {
+  WarmUp();
+  for (int id = 1'000; id < 1'100; ++id) Push(id);
+  int timed = 0;
+  int untimed = 0;
+  for (int round = 0; round < 200; ++round) {
+    for (int i = 0; i < 20; ++i) PushFor(i, 100 * kMs);
+    for (const int id : Run()) ++(id >= 1'000 ? untimed : timed);
+  }
+  const double share = untimed / static_cast<double>(untimed + timed);
+  EXPECT_GT(share, 0.05);
+  EXPECT_LT(share, 0.2);
+}
+
+TEST_F(BatchQueueBatchesTest, ATenantThatAsksForTenTimesItsShareGetsItsShare) {
+  WarmUp();
+  int mine = 0;
+  int theirs = 0;
+  for (int round = 0; round < 300; ++round) {
+    for (int i = 0; i < 22; ++i) {
+      auto item = Item(i);
+      item->deadline_ns = clock_.Now() + 100 * kMs;
+      item->tenant = i % 11 == 0 ? 1 : 2;
+      queue_->Push(item);
+    }
+    Step();
+    for (const Slice& slice : batch_) ++(slice.item->tenant == 1 ? mine : theirs);
+    End(RunNs(BatchRows()));
+  }
+  // Two rows a round are asked for by the first, half a batch.
+  EXPECT_NEAR(mine, theirs, 0.15 * (mine + theirs));
+}
+
+TEST_F(BatchQueueBatchesTest, TheRunOfACallerWhoWentAwayIsToBeInterruptedOnce) {
+  ticket_.instance = 7;
+  const auto first = Push(1);
+  const auto second = Push(2);
+  ASSERT_THAT(Step(), ElementsAre(1, 2));
+  EXPECT_FALSE(queue_->Cancel(first.get(), &interrupts_));
+  EXPECT_THAT(interrupts_, IsEmpty()) << "the other still waits";
+  EXPECT_FALSE(queue_->Cancel(second.get(), &interrupts_));
+  ASSERT_EQ(interrupts_.size(), 1u);
+  EXPECT_EQ(interrupts_[0].instance, 7u);
+  EXPECT_EQ(interrupts_[0].number, ticket_.number);
+  EXPECT_FALSE(queue_->Cancel(second.get(), &interrupts_));
+  EXPECT_EQ(interrupts_.size(), 1u);
+  EXPECT_TRUE(queue_->IsGone(*first));
+  queue_->EndRun(ticket_, -1, -1);
+  const auto third = Push(3);
+  ASSERT_THAT(Step(), ElementsAre(3));
+  EXPECT_FALSE(queue_->Cancel(first.get(), &interrupts_)) << "over";
+  EXPECT_EQ(interrupts_.size(), 1u);
+}
+
+TEST_F(BatchQueueBatchesTest, WhatIsAskedForTellsTheHeadroom) {
+  WarmUp();
+  EXPECT_GT(queue_->ReadScheduling(clock_.Now()).headroom, 0.9);
+  for (int round = 0; round < 30; ++round) {
+    for (int i = 0; i < 20; ++i) PushFor(i, 100 * kMs);
+    Run();
+  }
+  EXPECT_EQ(queue_->ReadScheduling(clock_.Now()).headroom, 0);
+}
+
+// Random load: whatever is refused, dropped or run, each item ends exactly once, and nothing is run of which
+// it was clear that it would be late.
+TEST_F(BatchQueueBatchesTest, EachItemEndsOnceAndNothingHopelessIsRun) {
+  std::mt19937 random(11);
+  const auto pick = [&random](int64_t most) {
+    return static_cast<int64_t>(random() % static_cast<uint64_t>(most));
+  };
+  for (int seed = 0; seed < 20; ++seed) {
+    MakeTimed();
+    std::vector<int> ended(2'000, 0);
+    std::vector<std::shared_ptr<TestItem>> waiting;
+    int pushed = 0;
+    int64_t busy_until = 0;
+    while (pushed < 2'000 || queue_->waiting_rows() > 0 || busy_until != 0) {
+      for (int64_t i = pick(4); i > 0 && pushed < 2'000; --i) {
+        auto item = Item(pushed, 1 + pick(pick(10) == 0 ? 9 : 2));
+        if (pick(6) != 0) item->deadline_ns = item->accepted_ns + pick(300) * kMs;
+        item->tenant = static_cast<TenantId>(pick(3));
+        if (queue_->Push(item) == PushResult::kOk) {
+          waiting.push_back(item);
+        } else {
+          ++ended[static_cast<size_t>(pushed)];
+        }
+        ++pushed;
+      }
+      if (pick(10) == 0 && !waiting.empty()) {
+        const auto& victim = waiting[static_cast<size_t>(pick(std::ssize(waiting)))];
+        if (queue_->Cancel(victim.get(), &interrupts_)) ++ended[static_cast<size_t>(victim->id)];
+      }
+      if (busy_until != 0 && clock_.Now() >= busy_until) {
+        queue_->EndRun(ticket_, RunNs(BatchRows()), -1);
+        for (const Slice& slice : batch_) {
+          if (queue_->Return(slice)) ++ended[static_cast<size_t>(IdOf(slice.item))];
+        }
+        busy_until = 0;
+      }
+      if (busy_until == 0) {
+        Step();
+        for (const int id : IdsOf(dead_)) ++ended[static_cast<size_t>(id)];
+        for (const Slice& slice : batch_) {
+          EXPECT_GT(slice.item->deadline_ns, clock_.Now());
+          if (slice.rows == slice.item->rows) {
+            EXPECT_GE(slice.item->deadline_ns, clock_.Now() + RunNs(slice.rows)) << "hopeless";
+          }
+        }
+        if (!batch_.empty()) busy_until = clock_.Now() + RunNs(BatchRows());
+      }
+      clock_.Advance(pick(20) * kMs);
+    }
+    for (size_t id = 0; id < ended.size(); ++id) EXPECT_EQ(ended[id], 1) << id;
+  }
+}
+
+}  // namespace
+}  // namespace maas
