@@ -34,7 +34,7 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
   if (closed_) return PushResult::kClosed;
   const int64_t now = item->accepted_ns;
   item->due_ns = std::min(item->due_ns, item->deadline_ns);
-  demand_.Add(item->rows, now);
+  demand_.Add(item->curve_rows(), now);
   if (rows_ > 0 && rows_ + item->rows > options_.max_queue_rows) return PushResult::kFull;
   uint64_t level = 1;
   if (prioritized_) {
@@ -62,7 +62,7 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
   if (in_line_) device_->StandInLine(member_, DueOf(lane.rows, earliest_due_), now);
   if (waiters_ == 0 || in_line_) return PushResult::kOk;
   int64_t last_start =
-      LastStart(item->due_ns, EstimateRun(lane.rows, curves_.Find(item->lane_key)), meter_.WakeLag());
+      LastStart(item->due_ns, EstimateRun(lane.rows, curves_.Find(item->curve_key())), meter_.WakeLag());
   if (!item->delays_) last_start = std::min(last_start, LastBegin(item->leaves_ns_, meter_.WakeLag()));
   const auto& preferred = options_.batch.preferred_rows;
   const int64_t enough = preferred.empty() ? options_.batch.max_batch_rows : preferred.front();
@@ -119,7 +119,7 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch, Items* d
   LaneView view;
   Lane* const lane = PickLane(now, &view, dead);
   const LatencyCurve& curve =
-      curves_.Find(lane == nullptr ? std::string() : (*order_.front().item)->lane_key);
+      curves_.Find(lane == nullptr ? std::string() : (*order_.front().item)->curve_key());
   Decision decision =
       closed_ && lane == nullptr
           ? Decision{}
@@ -165,10 +165,10 @@ void BatchQueue::StartRun(const std::vector<Slice>& batch, int64_t now, RunTicke
   ActiveRun run;
   run.items.reserve(batch.size());
   for (const Slice& slice : batch) {
-    ticket->rows += slice.rows;
+    ticket->rows += slice.item->solo ? 1 : slice.rows;
     run.items.push_back(slice.item.get());
   }
-  ticket->curve = curves_.Of(batch.front().item->lane_key);
+  ticket->curve = curves_.Of(batch.front().item->curve_key());
   const bool known = ticket->curve->known();
   ticket->predicted_ns = known ? ticket->curve->Typical(ticket->rows) : 0;
   ticket->high_ns = known ? ticket->curve->High(ticket->rows) : 0;
@@ -247,11 +247,10 @@ void BatchQueue::TakeExpired(int64_t now, Items* dead) {
   int64_t earliest_leave = kNever;
   std::vector<std::pair<std::shared_ptr<QueueItem>, Death>> deaths;
   for (auto& [key, lane] : lanes_) {
-    const LatencyCurve& curve = curves_.Find(key);
-    const bool trusted = curves_.Trusted(curve);
     lane.ForEach([&](const std::shared_ptr<QueueItem>& item) {
       const int64_t leaves = item->delays_ ? kNever : item->leaves_ns_;
-      const int64_t last = LastMoment(*item, trusted ? &curve : nullptr);
+      const LatencyCurve& curve = curves_.Find(item->curve_key());
+      const int64_t last = LastMoment(*item, curves_.Trusted(curve) ? &curve : nullptr);
       if (std::min(last, leaves) > now) {
         earliest_due = std::min(earliest_due, last);
         earliest_leave = std::min(earliest_leave, leaves);

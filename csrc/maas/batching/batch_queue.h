@@ -51,7 +51,8 @@ struct QueueItem {
   // Set before Push(), constant afterwards.
   std::string lane_key;
   int64_t rows = 1;
-  bool solo = false;  // Runs alone and unsplit.
+  bool solo = false;     // Runs alone and unsplit.
+  std::string size_key;  // If solo: the bucket whose T(1) it takes.
   int64_t accepted_ns = 0;
   int64_t deadline_ns = kNever;  // When the caller stops waiting.
   int64_t due_ns = kNever;       // When the answer must be ready for that; at most deadline_ns.
@@ -59,6 +60,10 @@ struct QueueItem {
   int64_t timeout_ns = 0;        // The request's own, as WaitsUntil() takes it.
   TenantId tenant = 0;
   double weight = 1;  // The tenant's.
+
+  // The bucket of T(n) that tells its time, and the n that it counts as.
+  const std::string& curve_key() const { return solo ? size_key : lane_key; }
+  int64_t curve_rows() const { return solo ? 1 : rows; }
 
   // Set by Push(): from acceptance to the answer, as predicted; 0: nothing is known. With kLate: what was
   // predicted for it.

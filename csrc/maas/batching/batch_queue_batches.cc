@@ -84,7 +84,7 @@ LaneView BatchQueue::ViewOf(const Lane& lane) {
   view.rank = front.place_.rank;
   view.at_once = closed_ || front.solo || front.place_.again;
   const bool owed = !front.place_.timed && static_cast<int64_t>(owed_) >= front.rows;
-  view.last_start_ns = owed ? 0 : LastMoment(front, &curves_.Find(front.lane_key));
+  view.last_start_ns = owed ? 0 : LastMoment(front, &curves_.Find(front.curve_key()));
   if (fair_.waiting() > 1) view.virtual_time = fair_.VirtualTime(front.place_.tenant);
   if (prioritized_ || options_.batch.max_queue_delay_ns > 0) {
     lane.ForEach([&view](const std::shared_ptr<QueueItem>& item) {
@@ -123,9 +123,9 @@ void BatchQueue::TakeBatch(Lane* lane, int64_t room, int64_t now, std::vector<Sl
   const bool untimed_waits = untimed_requests_ > 0;
   const int64_t left = front->rows - front->taken_;
   if (front->solo || front->place_.again || !whole) {
-    const LatencyCurve& curve = curves_.Find(front->lane_key);
+    const LatencyCurve& curve = curves_.Find(front->curve_key());
     if (curves_.Trusted(curve) &&
-        IsHopeless(curve, options_.batch.max_batch_rows, {left, front->due_ns}, now)) {
+        IsHopeless(curve, options_.batch.max_batch_rows, {front->solo ? 1 : left, front->due_ns}, now)) {
       if (Kill(lane, front.get(), Death::kHopeless)) dead->push_back(front);
       return;
     }
@@ -148,7 +148,7 @@ void BatchQueue::TakeBatch(Lane* lane, int64_t room, int64_t now, std::vector<Sl
 
 void BatchQueue::Choose(Lane* lane, int64_t room, int64_t now, Items* dead, Items* chosen) {
   const int64_t max_rows = options_.batch.max_batch_rows;
-  const LatencyCurve& curve = curves_.Find((*order_.front().item)->lane_key);
+  const LatencyCurve& curve = curves_.Find((*order_.front().item)->curve_key());
   const bool trusted = curves_.Trusted(curve);
   Items hopeless;
   Items alive;
@@ -215,7 +215,7 @@ void BatchQueue::Enter(Lane* lane, const std::shared_ptr<QueueItem>& item, int64
   fair_.Enter(item->place_.tenant, item->place_.weight);
   if (prioritized_) ++requests_of_level_[item->place_.rank / 2];
   if (item->place_.timed) {
-    const LatencyCurve& curve = curves_.Find(item->lane_key);
+    const LatencyCurve& curve = curves_.Find(item->curve_key());
     earliest_due_ = std::min(earliest_due_, LastMoment(*item, curves_.Trusted(curve) ? &curve : nullptr));
   }
 }
@@ -248,7 +248,7 @@ bool BatchQueue::Kill(Lane* lane, QueueItem* item, Death why) {
 int64_t BatchQueue::LastMoment(const QueueItem& item, const LatencyCurve* curve) const {
   if (item.deadline_ns == kNever) return kNever;
   if (curve == nullptr || !curve->known()) return item.deadline_ns;
-  return item.due_ns - curve->Typical(std::min(item.rows, options_.batch.max_batch_rows));
+  return item.due_ns - curve->Typical(std::min(item.curve_rows(), options_.batch.max_batch_rows));
 }
 
 int64_t BatchQueue::RowsAhead(const Lane& lane, const QueueItem& item) const {
@@ -284,12 +284,12 @@ Ahead BatchQueue::AheadOf(const Lane& lane, const QueueItem& item, const Latency
 }
 
 bool BatchQueue::WouldBeLate(const Lane& lane, QueueItem* item) {
-  const LatencyCurve& curve = curves_.Find(item->lane_key);
+  const LatencyCurve& curve = curves_.Find(item->curve_key());
   if (!curve.known()) return false;
   const int64_t now = item->accepted_ns;
   const int64_t max_rows = options_.batch.max_batch_rows;
   const Ahead ahead = AheadOf(lane, *item, curve);
-  item->predicted_ns = std::max<int64_t>(PredictAnswer(curve, max_rows, ahead, item->rows) - now, 1);
+  item->predicted_ns = std::max<int64_t>(PredictAnswer(curve, max_rows, ahead, item->curve_rows()) - now, 1);
   if (!item->place_.timed || !curves_.Trusted(curve)) return false;
   // Nothing is refused on the word of a stale estimate unless it is far off, and never when nothing is under
   // way: somebody has to go and see.

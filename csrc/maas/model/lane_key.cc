@@ -1,8 +1,11 @@
 #include "maas/model/lane_key.h"
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "maas/wire/reader.h"
 #include "maas/wire/writer.h"
@@ -45,6 +48,23 @@ void AppendValues(const BoundInput& input, std::string* out) {
   AppendNumber(out, input.quantization->has_axis ? input.quantization->axis : -1);
 }
 
+constexpr std::string_view kSizeKey = "size 2^";
+
+std::string SizeKey(const ModelSpec& spec, const BoundRequest& request) {
+  uint64_t elements = 0;
+  for (size_t i = 0; i < spec.inputs.size(); ++i) {
+    const auto& dims = spec.inputs[i].dims;
+    const bool varies = std::any_of(dims.begin(), dims.end(), [](int64_t size) { return size < 0; });
+    if (!varies || request.inputs[i].absent) continue;
+    uint64_t product = 1;
+    for (const int64_t size : request.inputs[i].dims)
+      product *= static_cast<uint64_t>(std::max<int64_t>(size, 1));
+    elements += product;
+  }
+  if (elements == 0) return {};
+  return std::string(kSizeKey) + std::to_string(std::bit_width(elements - 1));
+}
+
 bool IsSolo(const ModelSpec& spec, const BoundRequest& request) {
   if (!spec.batching) return true;
   for (size_t i = 0; i < spec.inputs.size(); ++i) {
@@ -58,7 +78,11 @@ bool IsSolo(const ModelSpec& spec, const BoundRequest& request) {
 void SetLaneKey(const ModelSpec& spec, BoundRequest* request) {
   request->lane_key.clear();
   request->solo = IsSolo(spec, *request);
-  if (request->solo) return;
+  request->size_key.clear();
+  if (request->solo) {
+    request->size_key = SizeKey(spec, *request);
+    return;
+  }
   for (size_t g = 0; g < spec.pad_groups.size(); ++g) {
     if (spec.pad_groups[g].buckets.size() > 1) AppendNumber(&request->lane_key, request->padded[g]);
   }
@@ -69,6 +93,7 @@ void SetLaneKey(const ModelSpec& spec, BoundRequest* request) {
 }
 
 std::string LaneKeyText(const ModelSpec& spec, std::string_view key) {
+  if (key.starts_with(kSizeKey)) return std::string(key);
   std::string text;
   Reader in(std::as_bytes(std::span(key)));
   const auto number = [&in] {

@@ -23,12 +23,13 @@ namespace maas {
 // An input without a batch axis whose bytes are more than this makes its request run alone.
 inline constexpr size_t kMaxSharedInputBytes = size_t{64} * 1024;
 
-// Sets lane_key and solo. A solo request's key is empty: it has no company to be compared with.
+// Sets lane_key, solo and size_key. A solo request's lane_key is empty: it has no company to be compared
+// with. Its size_key is how many elements it has in inputs whose sizes vary, rounded up to a power of two.
 // REQUIRES: the rest of *request is bound.
 void SetLaneKey(const ModelSpec& spec, BoundRequest* request);
 
-// What a key says, for people: "length 128, x [224, 224], rate of 8 bytes"; empty for an empty key. REQUIRES:
-// SetLaneKey() made it for `spec`.
+// What a key of either kind says, for people: "length 128, x [224, 224], rate of 8 bytes"; empty for an empty
+// key. REQUIRES: SetLaneKey() made it for `spec`.
 std::string LaneKeyText(const ModelSpec& spec, std::string_view key);
 
 }  // namespace maas

@@ -147,5 +147,35 @@ TEST(LaneKey, MakesEveryRequestRunAloneWithoutBatching) {
   EXPECT_EQ(bound.lane_key, "");
 }
 
+TEST(LaneKey, SoloRequestsOfAboutOneSizeTakeAboutTheSameTime) {
+  ModelSpec spec = MakeSpec({MakeInput("x", kFp32, {-1, -1})});
+  spec.batching = false;
+  const auto key = [&spec](int64_t rows, int64_t size) {
+    return Bind(spec, Request("x", kFp32, {rows, size})).size_key;
+  };
+  EXPECT_EQ(key(1, 5), "size 2^3");
+  EXPECT_EQ(key(1, 5), key(2, 4));
+  EXPECT_NE(key(1, 5), key(3, 4));
+  EXPECT_NE(key(1, 5), key(1, 500));
+}
+
+TEST(LaneKey, SoloRequestsOfAModelWithOneShapeHaveNoSizeToTell) {
+  ModelSpec spec = MakeSpec({MakeInput("x", kFp32, {3})});
+  spec.batching = false;
+  EXPECT_EQ(Bind(spec, Request("x", kFp32, {3})).size_key, "");
+}
+
+TEST(LaneKeyText, SaysWhatTheKeyHolds) {
+  const ModelSpec varying = MakeSpec({MakeInput("x", kFp32, {-1, -1, 3, -1})});
+  EXPECT_EQ(LaneKeyText(varying, Key(varying, Request("x", kFp32, {1, 2, 3, 4}))), "x [2, 4]");
+  const ModelSpec padded = Padded({16, 32});
+  EXPECT_EQ(LaneKeyText(padded, Key(padded, Request("ids", kInt64, {1, 20}))), "length 32");
+  const ModelSpec shared = Shared({-1}, DataType::kUint8);
+  EXPECT_EQ(LaneKeyText(shared, Key(shared, WithShared(DataType::kUint8, {3}, "abc"))),
+            "w [3], w of 3 bytes");
+  EXPECT_EQ(LaneKeyText(varying, ""), "");
+  EXPECT_EQ(LaneKeyText(varying, "size 2^9"), "size 2^9");
+}
+
 }  // namespace
 }  // namespace maas

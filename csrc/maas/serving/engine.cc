@@ -11,6 +11,8 @@ namespace {
 
 // A route may be replaced between look-up and push; each time the new one is tried, up to so often.
 constexpr int kRouteTries = 8;
+// At most this part of the time that a caller waits is kept free for the answer's way to him.
+constexpr int64_t kMostMarginShare = 4;
 
 std::string Milliseconds(int64_t ns) { return std::to_string(std::max<int64_t>(ns, 0) / 1'000'000) + " ms"; }
 
@@ -100,6 +102,7 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
     entry->rows = entry->bound.rows;
     entry->solo = entry->bound.solo;
     entry->lane_key = std::move(entry->bound.lane_key);
+    entry->size_key = std::move(entry->bound.size_key);
     const bool splits = !entry->solo && entry->rows > spec.max_batch_size;
     entry->split = splits ? std::make_unique<SplitAnswer>() : nullptr;
     if (attempt == 0 && deadline_ns == kNever && version->default_deadline_ns > 0) {
@@ -108,7 +111,9 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
     entry->deadline_ns = deadline_ns;
     // Answers need some time from here to the caller.
     if (deadline_ns != kNever) {
-      const int64_t margin_ns = reply.sink->DeliveryNs();
+      // A caller in a hurry is not refused for the sake of the answer's way alone.
+      const int64_t patience_ns = deadline_ns - entry->accepted_ns;
+      const int64_t margin_ns = std::min(reply.sink->DeliveryNs(), patience_ns / kMostMarginShare);
       entry->due_ns = deadline_ns - margin_ns;
       version->counters.margin_ns.store(margin_ns, std::memory_order_relaxed);
     }
