@@ -17,10 +17,13 @@ from maas_server.models.runner import NUMPY_DTYPES, Runner
 class CoreDeployment:
     """Implements `models.host.Deployment` over `_core.Version`. Thread-safe."""
 
-    def __init__(self, plan: VersionPlan, runner: Runner, *, device: _core.Device, cpus: int) -> None:
+    def __init__(
+        self, plan: VersionPlan, runner: Runner, *, device: _core.Device, cpus: int, yields: bool = False
+    ) -> None:
         """Prepare; `start` starts the threads. `device`: where the version runs, beside others.
 
-        `cpus`: how many the process may use at once; batching gathers only when they are scarce.
+        `cpus`: how many the process may use at once; batching gathers only when they are scarce. `yields`: as
+        `Lane` takes it.
         """
         self.core = _core.Version(
             model=plan.model,
@@ -57,7 +60,7 @@ class CoreDeployment:
         )
         for point in plan.curve:
             self.core.record_run(point.rows, int(point.seconds * 1e9))
-        self._lanes = [Lane(self.core, plan, runner, number) for number in range(plan.instances)]
+        self._lanes = [Lane(self.core, plan, runner, number, yields=yields) for number in range(plan.instances)]
 
     def start(self) -> None:
         """Start the runner threads."""

@@ -45,10 +45,16 @@ class TenantUsage:
 class Engine:
     """Owns the core; implements `models.host.Host`. All methods may be called from any thread."""
 
-    def __init__(self, *, cpus: int, tenants: Mapping[str, TenantLimits] | None = None) -> None:
-        """`cpus`: how many the process may use at once. `tenants`: as in the settings."""
+    def __init__(
+        self, *, cpus: int, tenants: Mapping[str, TenantLimits] | None = None, runs_yield: bool = False
+    ) -> None:
+        """`cpus`: how many the process may use at once. `tenants`: as in the settings.
+
+        `runs_yield`: runs let the fronts have the CPU first where there is too little for both.
+        """
         self.core = _core.Engine()
         self._cpus = cpus
+        self._runs_yield = runs_yield
         # The only one there is: all versions run on the CPU.
         self._device = _core.Device(cpus)
         # By instance; each goes with its lane.
@@ -59,7 +65,7 @@ class Engine:
 
     def deploy(self, plan: VersionPlan, runner: Runner) -> CoreDeployment:
         """Create the version's queue and start its runner threads."""
-        deployment = CoreDeployment(plan, runner, device=self._device, cpus=self._cpus)
+        deployment = CoreDeployment(plan, runner, device=self._device, cpus=self._cpus, yields=self._runs_yield)
         self._current_runs.update(deployment.current_runs())
         deployment.start()
         return deployment

@@ -91,7 +91,7 @@ class Server:
         """Compose; nothing is started."""
         self._settings = settings
         cpus = available_cpus()
-        self._engine = Engine(cpus=cpus, tenants=settings.tenants)
+        self._engine = Engine(cpus=cpus, tenants=settings.tenants, runs_yield=settings.scheduling == "batch")
         self._front = Front(self._engine, max_answer_bytes=settings.max_message_bytes)
         self._registry = Registry(
             Repository(settings.path, settle=settings.settle),

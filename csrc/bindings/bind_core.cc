@@ -9,6 +9,7 @@
 #include "bindings/asyncio_sink.h"
 #include "bindings/bindings.h"
 #include "bindings/failure.h"
+#include "bindings/serving_cpu.h"
 #include "maas/batching/device.h"
 #include "maas/quant/quantize.h"
 #include "maas/serving/engine.h"
@@ -217,6 +218,9 @@ void BindCore(py::module_& m) {
            "([future, result, ...], [(stream, answers, [bytes, ...]), ...], timed) since last time.")
       .def("delivered", &Front::Delivered, "What drain() returned last has been handed on.")
       .def("fileno", &Front::fd, "Readable when drain() has something.");
+  m.def("leave_serving_cpu", &LeaveServingCpu,
+        "This thread's CPU time is not to count as the server's; see bindings/serving_cpu.h.");
+  m.def("serving_cpu_ns", &ServingCpuNs, "CPU time of all threads but those.");
   m.attr("NEVER") = kNever;
   m.def(
       "simd", [] { return Name(DetectIsa()); }, "The instruction set that the kernels use.");

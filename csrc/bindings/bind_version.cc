@@ -12,6 +12,7 @@
 #include "bindings/check_spec.h"
 #include "bindings/counters.h"
 #include "bindings/failure.h"
+#include "bindings/serving_cpu.h"
 #include "bindings/types.h"
 #include "maas/serving/engine.h"
 #include "maas/wire/predict_decoder.h"
@@ -69,12 +70,6 @@ OutputSpec MakeOutput(std::string name, const std::string& datatype, std::vector
   return spec;
 }
 
-int64_t ProcessCpuNs() {
-  timespec ts{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-  return int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
-}
-
 std::shared_ptr<Version> MakeVersion(std::string model, int64_t number, std::vector<InputSpec> inputs,
                                      std::vector<OutputSpec> outputs,
                                      const std::vector<std::vector<int64_t>>& pads, bool batching,
@@ -115,7 +110,7 @@ std::shared_ptr<Version> MakeVersion(std::string model, int64_t number, std::vec
   options.weight = weight;
   options.threads = threads;
   options.cpus = cpus;
-  options.process_cpu_ns = ProcessCpuNs;
+  options.process_cpu_ns = ServingCpuNs;
   return std::make_shared<Version>(std::move(spec), std::move(options), SteadyClock::Get(),
                                    default_deadline_us * 1000);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import sys
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -22,6 +23,16 @@ from maas_server.client._quantize import QuantizedDtype
 _VARIANTS = 16
 _TICK_SECONDS = 0.1
 _BAR_STEPS = 1000
+
+
+class _MetadataType(click.ParamType["tuple[str, str]"]):
+    name = "metadata"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        key, separator, text = str(value).partition("=")
+        if not separator or not re.fullmatch(r"[0-9a-z_.-]+", key) or key.endswith("-bin"):
+            self.fail(f"expected KEY=VALUE with a lower-case key, got {value}", param, ctx)
+        return key, text
 
 
 class _ShapeType(click.ParamType["tuple[str, tuple[int, ...]]"]):
@@ -85,10 +96,34 @@ class _ShapeType(click.ParamType["tuple[str, tuple[int, ...]]"]):
     "dimension, 1 for other varying ones]",
 )
 @click.option("--quantize", type=click.Choice(["int8", "uint8"]), help="Send float inputs quantized.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long each request may take, from when it is due at a rate; says how many made it. [default: --timeout]",
+)
+@click.option(
+    "--priority", type=click.IntRange(min=0), default=0, help="Level, 1 is the highest. [default: the model's]"
+)
+@click.option(
+    "--metadata",
+    type=_MetadataType(),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Sent with every call, such as the tenant's name. May be repeated.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs and arrivals.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one line of JSON.")
 @connection()
-def bench(model: str, as_json: bool, rows: int, address: str, timeout: float, **options: Any) -> None:
+def bench(
+    model: str,
+    as_json: bool,
+    rows: int,
+    metadata: tuple[tuple[str, str], ...],
+    address: str,
+    timeout: float,
+    **options: Any,
+) -> None:
     """Put a model under load and measure.
 
     Inputs are random, as the model's signature wants them. The load comes from this one process: when it takes a
@@ -99,8 +134,9 @@ def bench(model: str, as_json: bool, rows: int, address: str, timeout: float, **
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        record = runner.run(_bench(model, rows, AsyncClient(address, timeout=timeout), **options))
-    summary = record.summary(rows)
+        client = AsyncClient(address, timeout=timeout, metadata=dict(metadata))
+        record = runner.run(_bench(model, rows, client, **options))
+    summary = record.summary(rows, options["deadline"])
     click.echo(json.dumps(summary) if as_json else _text(summary, options["rate"]))
     if not record.latencies and record.first_error is not None:
         raise record.first_error
@@ -121,6 +157,8 @@ async def _bench(
     stream: bool,
     shapes: tuple[tuple[str, tuple[int, ...]], ...],
     quantize: QuantizedDtype | None,
+    deadline: float | None,
+    priority: int,
     seed: int,
 ) -> Record:
     async with AsyncExitStack() as stack:
@@ -129,7 +167,9 @@ async def _bench(
         variants = itertools.cycle(
             [random_inputs(signature, rows, dict(shapes), seed + each) for each in range(_VARIANTS)]
         )
-        options: PredictOptions = {"version": version, "label": label, "quantize": quantize}
+        options: PredictOptions = {"version": version, "label": label, "quantize": quantize, "priority": priority}
+        if deadline is not None:
+            options["timeout"] = deadline
         channel = await stack.enter_async_context(client.stream()) if stream else client
         plan = LoadPlan(concurrency, rate, duration, count, seed)
 
@@ -177,12 +217,19 @@ def _text(summary: dict[str, Any], rate: float | None) -> str:
         reached = summary["started_per_second"]
         missed = "" if reached >= 0.95 * rate else "  MISSED: this client cannot send that fast"
         lines.append(f"rate       {reached:.1f} of {rate:g} requests/s started{missed}")
+    if summary["in_time"] is not None:
+        share = summary["in_time"] / summary["started"] if summary["started"] else 0.0
+        lines.append(f"in time    {summary['in_time']} of {summary['started']} requests, {share:.1%}")
     if summary["answered"]:
         spread = "  ".join(f"{name} {value * 1e3:.3f}" for name, value in summary["latency_seconds"].items())
         queued, ran = summary["mean_queue_seconds"] * 1e3, summary["mean_run_seconds"] * 1e3
         batch = summary["mean_batch_size"]
         lines.append(f"latency    mean {summary['mean_latency_seconds'] * 1e3:.3f}  {spread} ms")
         lines.append(f"server     queued {queued:.3f} ms, run {ran:.3f} ms, batch of {batch:.1f} rows (means)")
-    errors = ", ".join(f"{code} {count}" for code, count in sorted(summary["errors"].items()))
-    lines.append(f"errors     {errors or 'none'}")
+        if predicted := summary["mean_predicted_seconds"] * 1e3:
+            total = summary["mean_total_seconds"] * 1e3
+            lines.append(f"predicted  {predicted:.3f} ms, and it took {total:.3f} ms in the server (means)")
+    lines.append(f"errors     {sum(summary['errors'].values()) or 'none'}")
+    reasons = sorted(summary["reasons"], key=lambda each: -each["count"])
+    lines += (f"  {each['count']} {each['code']} {each['reason']}" for each in reasons)
     return "\n".join(lines)

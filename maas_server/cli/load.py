@@ -44,11 +44,14 @@ class Record:
 
     latencies: array[float] = field(default_factory=lambda: array("d"))
     """Of answered requests, in seconds; at a rate, from when the request was due."""
-    errors: Counter[str] = field(default_factory=Counter)
+    errors: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By status code and reason."""
     first_error: MaasError | None = None
     rows_run_with: int = 0
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
+    predicted_seconds: float = 0.0
+    total_seconds: float = 0.0
     elapsed: float = 0.0
     started: int = 0
 
@@ -59,19 +62,27 @@ class Record:
         self.rows_run_with += receipt.batch_size
         self.queue_seconds += receipt.queue_seconds
         self.run_seconds += receipt.run_seconds
+        self.predicted_seconds += receipt.predicted_seconds
+        self.total_seconds += receipt.total_seconds
 
     def fail(self, error: MaasError) -> None:
-        """Note an error, by its status code."""
-        self.errors[error.code.name] += 1
+        """Note an error, by its status code and reason."""
+        self.errors[error.code.name, error.reason] += 1
         self.first_error = self.first_error or error
 
-    def summary(self, rows: int) -> dict[str, Any]:
-        """Return figures, for requests of `rows` rows each."""
+    def summary(self, rows: int, deadline: float | None = None) -> dict[str, Any]:
+        """Return figures, for requests of `rows` rows each, of which answers are good within `deadline` seconds."""
         answered = len(self.latencies)
         mean = 1 / answered if answered else 0.0
+        by_code = Counter[str]()
+        for (code, _), count in self.errors.items():
+            by_code[code] += count
         return {
+            "started": self.started,
             "answered": answered,
-            "errors": dict(self.errors),
+            "in_time": None if deadline is None else sum(seconds <= deadline for seconds in self.latencies),
+            "errors": dict(by_code),
+            "reasons": [{"code": code, "reason": reason, "count": n} for (code, reason), n in self.errors.items()],
             "seconds": self.elapsed,
             "requests_per_second": answered / self.elapsed if self.elapsed else 0.0,
             "rows_per_second": answered * rows / self.elapsed if self.elapsed else 0.0,
@@ -81,6 +92,8 @@ class Record:
             "mean_batch_size": self.rows_run_with * mean,
             "mean_queue_seconds": self.queue_seconds * mean,
             "mean_run_seconds": self.run_seconds * mean,
+            "mean_predicted_seconds": self.predicted_seconds * mean,
+            "mean_total_seconds": self.total_seconds * mean,
         }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from maas_server.models.memory import PeakMemory, available_bytes
@@ -28,12 +29,23 @@ class ProbeGuard:
     interrupted are bounded between runs only.
     """
 
-    def __init__(self, runner: Runner, *, max_bytes: int | None = None, seconds: float = PROBE_SECONDS) -> None:
-        """`max_bytes`: how far the process's memory may rise; None: MEMORY_SHARE of what is available."""
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        max_bytes: int | None = None,
+        seconds: float = PROBE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`max_bytes`: how far the process's memory may rise; None: MEMORY_SHARE of what is available.
+
+        `clock` counts the seconds; any thread may read it.
+        """
         self._runner = runner
         self._max_bytes = int(available_bytes() * MEMORY_SHARE) if max_bytes is None else max_bytes
         self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
+        self._clock = clock
+        self._deadline = clock() + seconds
         self._memory = PeakMemory()
         self._done = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -69,7 +81,7 @@ class ProbeGuard:
         if not self.reason:
             if not self.affords(self.growth()):
                 self.reason = f"example runs took more than {self._max_bytes >> 20} MiB of memory"
-            elif time.monotonic() > self._deadline:
+            elif self._clock() > self._deadline:
                 self.reason = f"example runs took more than {self._seconds:.0f} s"
         return bool(self.reason)
 

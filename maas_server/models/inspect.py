@@ -6,7 +6,8 @@ and only what the outputs' shapes confirm is believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from maas_server.errors import LoadError
@@ -49,8 +50,15 @@ class Inspection:
     """Why rows cannot be batched; empty when they can."""
 
 
-def inspect(runner: Runner, signature: Signature, config: ModelConfig, groups: Sequence[PadGroup]) -> Inspection:
-    """Return how the loaded model batches.
+def inspect(
+    runner: Runner,
+    signature: Signature,
+    config: ModelConfig,
+    groups: Sequence[PadGroup],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Inspection:
+    """Return how the loaded model batches. `clock`: as for `ProbeGuard`.
 
     Raises:
         LoadError: the configuration names inputs or axes that the model does not have.
@@ -60,7 +68,7 @@ def inspect(runner: Runner, signature: Signature, config: ModelConfig, groups: S
     candidates = _candidates(signature, config)
     if not config.warmup.enabled:
         return _unproved(signature, groups, "warm-up is off, so nothing about its rows was tried")
-    with ProbeGuard(runner) as guard:
+    with ProbeGuard(runner, clock=clock) as guard:
         return _try(runner, signature, config, groups, candidates, guard)
 
 

@@ -15,6 +15,7 @@ from maas_server.models.changes import Changes
 from maas_server.models.host import Deployment, Host
 from maas_server.models.lifecycle import Discard, Load, Start, State, Unload
 from maas_server.models.loader import Defaults, LoadedVersion, close_runner, load_version
+from maas_server.models.loads import Loads
 from maas_server.models.model_state import LiveSlot, ModelState
 from maas_server.models.runner import Runner
 
@@ -30,16 +31,25 @@ class Keeper:
     """Brings models to where they should be. Loop thread only; loads one version at a time."""
 
     def __init__(
-        self, host: Host, changes: Changes, defaults: Defaults, find_runner: Callable[[str], Runner] | None
+        self,
+        host: Host,
+        changes: Changes,
+        defaults: Defaults,
+        find_runner: Callable[[str], Runner] | None,
+        serving: Callable[[], bool],
     ) -> None:
-        """`changes` hears of every transition."""
+        """`changes` hears of every transition. `serving`: whether there is anybody whom a load could disturb."""
         self._host = host
         self._changes = changes
         self._defaults = defaults
         self._find_runner = find_runner
+        self._serving = serving
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loads = ThreadPoolExecutor(1, "maas-load")
+        self._loads = Loads(self._on_turn)
+        self._waiting: dict[ModelState, None] = {}
+        """Models that have something to load when it is their turn, in order."""
+        self._deploys = ThreadPoolExecutor(1, "maas-deploy")
         self._drains = ThreadPoolExecutor(32, "maas-drain")
 
     async def stop(self, models: Iterable[ModelState], timeout: float) -> None:
@@ -52,7 +62,7 @@ class Keeper:
             self._host.route(model.source.name, None)
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=max(0.0, deadline - time.monotonic()))
-        for pool in (self._loads, self._drains):
+        for pool in (self._deploys, self._drains):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def reconcile(self, model: ModelState) -> None:
@@ -74,25 +84,43 @@ class Keeper:
             return model.start(action.version) is not None
         slot = next(slot for slot in model.slots if slot.id == action.slot)
         if isinstance(action, Load):
+            load = self._loads.begin(f"{slot.source.model}:{slot.source.version}")
+            if load is None:
+                self._waiting[model] = None
+                return False
             slot.enter(State.LOADING)
-            self._spawn(self._load(model, slot))
+            self._spawn(self._load(model, slot, load))
         elif isinstance(action, Unload):
             self._unload(model, slot, None)
         else:
             slot.enter(State.END, "not wanted any more")
         return True
 
-    async def _load(self, model: ModelState, slot: LiveSlot) -> None:
+    def _on_turn(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for model in waiting:
+            self.reconcile(model)
+
+    async def _load(self, model: ModelState, slot: LiveSlot, load: object) -> None:
+        try:
+            await self._bring_up(model, slot)
+        finally:
+            self._loads.end(load)
+        self.reconcile(model)
+
+    async def _bring_up(self, model: ModelState, slot: LiveSlot) -> None:
         loop = asyncio.get_running_loop()
         name, version = slot.source.model, slot.source.version
         log.info("version_loading", model=name, version=version)
         started = time.monotonic()
+        quiet = self._serving()
         try:
-            loaded, deployment = await loop.run_in_executor(self._loads, self._load_and_deploy, slot)
+            loaded = await self._loads.run(lambda: self._load_version(slot, quiet), quiet=quiet)
+            # Not in the load's thread: its priority would be that of the threads that run the model.
+            deployment = await loop.run_in_executor(self._deploys, self._deploy, loaded, slot)
         except MaasError as error:
             slot.enter(State.END, error.message, failed=True)
             log.error("version_failed", model=name, version=version, reason=error.message)
-            self.reconcile(model)
             return
         slot.loaded, slot.deployment = loaded, deployment
         slot.enter(State.AVAILABLE)
@@ -108,19 +136,21 @@ class Keeper:
         )
         if self._stopping:
             await self._drain(model, slot, time.monotonic() + _LATE_DRAIN)
-        self.reconcile(model)
 
-    def _load_and_deploy(self, slot: LiveSlot) -> tuple[LoadedVersion, Deployment]:
-        loaded = load_version(
+    def _load_version(self, slot: LiveSlot, quiet: bool) -> LoadedVersion:
+        return load_version(
             slot.source,
             slot.origin.config,
             folder=slot.origin.folder,
             triton=slot.origin.triton,
             defaults=self._defaults,
             find_runner=self._find_runner,
+            quiet=quiet,
         )
+
+    def _deploy(self, loaded: LoadedVersion, slot: LiveSlot) -> Deployment:
         try:
-            return loaded, self._host.deploy(loaded.plan, loaded.runner)
+            return self._host.deploy(loaded.plan, loaded.runner)
         except MaasError:
             close_runner(loaded.runner, slot.source)
             raise

@@ -6,20 +6,25 @@ All of it blocks; call it from a worker thread.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
 from maas_server.errors import LoadError, error_text
+from maas_server.models.background import Background, cpu_clock
 from maas_server.models.config import ModelConfig
 from maas_server.models.files import fingerprint_of
 from maas_server.models.inspect import Inspection, inspect
 from maas_server.models.labels import read_labels
-from maas_server.models.measure import MAX_INFERRED_BATCH, choose_batch_size, measure_curve
+from maas_server.models.measure import MAX_INFERRED_BATCH, Clock, choose_batch_size, measure_curve
 from maas_server.models.memory import PeakMemory
 from maas_server.models.onnx_runner import OnnxRunner
 from maas_server.models.padding import resolve_padding
@@ -27,7 +32,7 @@ from maas_server.models.plain_files import open_plain
 from maas_server.models.plan import CurvePoint, VersionPlan
 from maas_server.models.planning import Declared, refined, with_optional
 from maas_server.models.prober import RunFailed
-from maas_server.models.runner import Runner, RunnerOptions, Signature
+from maas_server.models.runner import BackgroundLoading, Runner, RunnerOptions, Signature
 from maas_server.models.sources import VersionSource
 from maas_server.models.triton_model import ONNX_PLATFORM, TritonModel
 from maas_server.models.verify import check_padding, check_rows
@@ -37,9 +42,10 @@ log = structlog.get_logger(__name__)
 
 ENTRY_POINT_GROUP = "maas_server.runners"
 
-# Wall time for the measurement and for the check, each; slow models get fewer sizes, never no check.
+# For the measurement and for the check, each; slow models get fewer sizes, never no check.
 MEASURE_SECONDS = 0.4
 CHECK_SECONDS = 0.3
+_PIECE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +96,13 @@ def load_version(
     triton: TritonModel | None = None,
     defaults: Defaults | None = None,
     find_runner: Callable[[str], Runner] | None = None,
+    quiet: bool = False,
 ) -> LoadedVersion:
     """Load, check and measure one version.
 
     `folder`: the model's, for the files that its configuration names; the version's by default. `triton`: what a
-    config.pbtxt says beyond `config`.
+    config.pbtxt says beyond `config`. `quiet`: this thread ends after it, and where the runner permits is given the
+    lowest priority.
 
     Raises:
         LoadError: it cannot be loaded, or its configuration does not fit it; the message says why.
@@ -102,26 +110,27 @@ def load_version(
     config = (defaults or Defaults()).apply(config)
     runner = (find_runner or make_runner)(config.runner)
     options = RunnerOptions(config.threads or 1, config.runner_options)
-    try:
-        digest = digest_files(source.files)
-        runner.load(source.path, options)
-        memory = PeakMemory()
-        folder = folder or source.path.parent
-        declared = Declared(triton, read_labels(folder, config.output_labels))
-        signature, plan = _plan(source, config, runner, memory, declared, folder)
-        description = runner.describe()
-        if not isinstance(description, str):
-            raise LoadError(f"the runner describes itself as {type(description).__name__}, expected str")
-        if fingerprint_of(source.files) != source.fingerprint:
-            raise LoadError("its files changed while it was loaded")
-    except LoadError:
-        close_runner(runner, source)
-        raise
-    # A runner of another package may raise anything, SystemExit too; it must not end the server.
-    except BaseException as error:
-        close_runner(runner, source)
-        log.warning("load_raised", model=source.model, version=source.version, exc_info=True)
-        raise LoadError(f"{type(error).__name__}: {error_text(error)}") from error
+    with _loading(runner, quiet) as load:
+        try:
+            digest = digest_files(source.files)
+            load(source.path, options)
+            memory = PeakMemory()
+            folder = folder or source.path.parent
+            declared = Declared(triton, read_labels(folder, config.output_labels))
+            signature, plan = _plan(source, config, runner, memory, declared, folder)
+            description = runner.describe()
+            if not isinstance(description, str):
+                raise LoadError(f"the runner describes itself as {type(description).__name__}, expected str")
+            if fingerprint_of(source.files) != source.fingerprint:
+                raise LoadError("its files changed while it was loaded")
+        except LoadError:
+            close_runner(runner, source)
+            raise
+        # A runner of another package may raise anything, SystemExit too; it must not end the server.
+        except BaseException as error:
+            close_runner(runner, source)
+            log.warning("load_raised", model=source.model, version=source.version, exc_info=True)
+            raise LoadError(f"{type(error).__name__}: {error_text(error)}") from error
     return LoadedVersion(
         runner,
         signature,
@@ -132,6 +141,16 @@ def load_version(
         max_batch_size=_client_batch_size(plan, triton),
         triton_config=triton.message if triton is not None else b"",
     )
+
+
+@contextmanager
+def _loading(runner: Runner, quiet: bool) -> Iterator[Callable[[Path, RunnerOptions], None]]:
+    """Give what loads the runner, with this thread at the priority that it takes."""
+    if quiet and isinstance(runner, BackgroundLoading):
+        with Background() as background:
+            yield partial(runner.load_in_background, usual=background.at_usual_priority)
+    else:
+        yield runner.load
 
 
 def make_runner(name: str) -> Runner:
@@ -174,7 +193,7 @@ def digest_files(files: Sequence[tuple[str, Path]]) -> str:
     for name, path in files:
         try:
             with open_plain(path) as file:
-                digests.append((hashlib.file_digest(file, "sha256").hexdigest(), name))
+                digests.append((_digest(file), name))
         except OSError as error:
             raise LoadError(f"{name}: {error.strerror or error}") from error
     if len(digests) == 1:
@@ -183,22 +202,33 @@ def digest_files(files: Sequence[tuple[str, Path]]) -> str:
     return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
 
 
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    # Pieces so large that the interpreter's lock, free meanwhile, is asked for a few hundred times a gigabyte; not from
+    # malloc, which after freeing one would keep all that is smaller.
+    with mmap.mmap(-1, _PIECE_BYTES) as buffer, memoryview(buffer) as piece:
+        while count := file.readinto(piece):  # type: ignore[attr-defined]  # All that `open_plain` opens have it.
+            digest.update(piece[:count])
+    return digest.hexdigest()
+
+
 def _plan(
     source: VersionSource, config: ModelConfig, runner: Runner, memory: PeakMemory, declared: Declared, folder: Path
 ) -> tuple[Signature, VersionPlan]:
     config, signature = declared.fit_inputs(config, runner.signature())
     groups = resolve_padding(config.padding, signature)
     started = time.monotonic()
-    found = inspect(runner, signature, config, groups)
+    clock = _clock(runner)
+    found = inspect(runner, signature, config, groups, clock=clock)
     signature, found = declared.fit_outputs(refined(signature, found), found)
     if declared.triton is not None and config.warmup.enabled:
         run_samples(runner, signature, declared.triton.inputs, declared.triton.warmups, folder)
-    curve, reason = _measure(runner, config, found, memory)
+    curve, reason = _measure(runner, config, found, memory, clock)
     batching = config.batching
     size = batching.max_batch_size or choose_batch_size(curve)
     difference = -1.0
     if not reason and found.recipe is not None:
-        check = check_rows(runner, found.recipe, found.outputs, size, budget=CHECK_SECONDS)
+        check = check_rows(runner, found.recipe, found.outputs, size, budget=CHECK_SECONDS, clock=clock)
         difference, reason = check.difference, check.reason
     if reason and not found.reason:
         found = replace(found, reason=reason)
@@ -243,6 +273,11 @@ def _plan(
     return declared.wire_signature(signature), plan
 
 
+def _clock(runner: Runner) -> Clock:
+    """Return what tells how long runs take, whatever else keeps the processors busy, as far as that can be told."""
+    return cpu_clock() if isinstance(runner, BackgroundLoading) and runner.computes_alone() else time.perf_counter
+
+
 def _client_batch_size(plan: VersionPlan, triton: TritonModel | None) -> int:
     if triton is not None and triton.batched:
         return triton.max_batch_size
@@ -251,7 +286,7 @@ def _client_batch_size(plan: VersionPlan, triton: TritonModel | None) -> int:
 
 
 def _measure(
-    runner: Runner, config: ModelConfig, found: Inspection, memory: PeakMemory
+    runner: Runner, config: ModelConfig, found: Inspection, memory: PeakMemory, clock: Clock
 ) -> tuple[tuple[CurvePoint, ...], str]:
     """Return the curve, and why rows are not batched (empty when they are)."""
     if found.recipe is None:
@@ -259,7 +294,9 @@ def _measure(
     wanted = config.batching.max_batch_size or MAX_INFERRED_BATCH
     rows = 1 if found.reason or config.batching.enabled is False else wanted
     try:
-        curve = measure_curve(runner, found.recipe, found.outputs, rows, budget=MEASURE_SECONDS, memory=memory)
+        curve = measure_curve(
+            runner, found.recipe, found.outputs, rows, budget=MEASURE_SECONDS, memory=memory, clock=clock
+        )
     except RunFailed as failed:
         return (), found.reason or f"its batches do not run: {failed}"
     return curve, found.reason

@@ -53,6 +53,12 @@ def session_options(options: RunnerOptions) -> Any:
     return session
 
 
+def is_single_threaded(session: Any) -> bool:
+    """Whether a session of these options has no threads of its own."""
+    parallel = session.execution_mode == ort.ExecutionMode.ORT_PARALLEL and session.inter_op_num_threads != 1
+    return bool(session.intra_op_num_threads == 1 and not parallel)
+
+
 def _set_optimization(session: Any, value: object) -> None:
     session.graph_optimization_level = _choice("optimization", _OPTIMIZATION_LEVELS, value)
 

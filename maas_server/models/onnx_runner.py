@@ -1,8 +1,8 @@
 """Runs ONNX models with ONNX Runtime, through I/O binding over the engine's own buffers.
 
-It calls the extension objects below the public wrappers (`SessionIOBinding`, `run_with_iobinding`): a run of a bound
-batch costs 2 to 3 microseconds there. The memory pattern planner is off: it keeps a plan for every combination
-of input shapes that it ever saw, and brings nothing measurable here.
+It calls the extension objects below the public wrappers (`InferenceSession`, `SessionIOBinding`): a run of a bound
+batch costs 2 to 3 microseconds there, and a session is made in two steps. The memory pattern planner is off: it keeps a
+plan for every combination of input shapes that it ever saw, and brings nothing measurable here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_c
 
 from maas_server.errors import InvalidRequest, LoadError
 from maas_server.models.arena import ShrinkPolicy
-from maas_server.models.onnx_options import session_options
+from maas_server.models.onnx_options import is_single_threaded, session_options
 from maas_server.models.onnx_tensors import (
     ELEMENT_TYPES,
     address,
@@ -28,7 +29,7 @@ from maas_server.models.onnx_tensors import (
     tensor_info,
     to_numpy,
 )
-from maas_server.models.runner import Array, RunBatch, RunnerOptions, Signature, TensorInfo
+from maas_server.models.runner import Array, RunBatch, RunnerOptions, Signature, TensorInfo, Usual
 
 PROVIDERS = ("CPUExecutionProvider",)
 
@@ -88,7 +89,8 @@ class OnnxRunner:
         self._device = ort_c.OrtDevice(ort_c.OrtDevice.cpu(), ort_c.OrtDevice.default_memory(), 0)
         self._options = _Options()
         self._arena: ShrinkPolicy | None = ShrinkPolicy()
-        self._loaded: tuple[Path, RunnerOptions] | None = None
+        self._loaded: tuple[Path, RunnerOptions, Usual] | None = None
+        self._alone = False
 
     def load(self, path: Path, options: RunnerOptions) -> None:
         """Load the ONNX file at `path`; external data must lie in its folder.
@@ -96,14 +98,25 @@ class OnnxRunner:
         Raises:
             LoadError: it cannot be loaded; the message says why.
         """
+        self.load_in_background(path, options, lambda work: work())
+
+    def load_in_background(self, path: Path, options: RunnerOptions, usual: Usual) -> None:
+        """As `load`; a session that has threads is begun by `usual`, and reads the file there.
+
+        Raises:
+            LoadError: it cannot be loaded; the message says why.
+        """
         settings = session_options(options)
+        self._alone = is_single_threaded(settings)
         if not settings.enable_cpu_mem_arena:
             self._arena = None
+        begin = partial(ort_c.InferenceSession, settings, str(path), True, False)
         try:
-            session = ort.InferenceSession(str(path), settings, providers=list(PROVIDERS), enable_fallback=False)
+            session = begin() if self._alone else usual(begin)
+            session.initialize_session(list(PROVIDERS), [{}], set())
             got = tuple(session.get_providers())
-            inputs = tuple(tensor_info("input", node) for node in session.get_inputs())
-            outputs = _chosen(options.options.get("outputs"), session.get_outputs())
+            inputs = tuple(tensor_info("input", node) for node in session.inputs_meta)
+            outputs = _chosen(options.options.get("outputs"), session.outputs_meta)
         except _LOAD_ERRORS as error:
             raise LoadError(f"ONNX Runtime cannot load {path.name}: {_clean(error)}") from error
         if got != PROVIDERS:
@@ -116,7 +129,7 @@ class OnnxRunner:
             )
         self._signature = Signature(inputs, outputs)
         self._session = session
-        self._loaded = (path, options)
+        self._loaded = (path, options, usual)
 
     def signature(self) -> Signature:
         """Return the model's inputs and outputs as the file declares them."""
@@ -145,7 +158,7 @@ class OnnxRunner:
             binding.bind_output(self._signature.outputs[index].name, self._device)
         shrink = self._arena is not None and self._arena.should_shrink(bound.nbytes, time.monotonic())
         try:
-            self._session._sess.run_with_iobinding(binding, options.shrinking if shrink else options.plain)
+            self._session.run_with_iobinding(binding, options.shrinking if shrink else options.plain)
         except RuntimeError as error:
             if options.plain.terminate:
                 raise
@@ -165,6 +178,10 @@ class OnnxRunner:
         under_way, self._options = self._options, _Options()
         under_way.terminate(True)
 
+    def computes_alone(self) -> bool:
+        """Return whether the session has no threads of its own."""
+        return self._alone
+
     def lane(self) -> OnnxLane:
         """Return a lane over the session."""
         return OnnxLane(self)
@@ -173,7 +190,7 @@ class OnnxRunner:
         """Load the model anew: nothing else makes an arena give back what it holds without a run."""
         assert self._loaded is not None, "only a loaded model has anything to give back"
         self.close()
-        self.load(*self._loaded)
+        self.load_in_background(*self._loaded)
 
     def describe(self) -> str:
         """Return ONNX Runtime's version and the execution provider."""
@@ -185,7 +202,7 @@ class OnnxRunner:
         self._session = None
 
     def _bind(self, batch: RunBatch) -> _Bound:
-        binding = ort_c.SessionIOBinding(self._session._sess)
+        binding = ort_c.SessionIOBinding(self._session)
         device = self._device
         nbytes = 0
         for info, array in zip(self._signature.inputs, batch.inputs, strict=True):
@@ -208,7 +225,7 @@ class OnnxRunner:
             feeds[info.name] = decode_strings(info.name, array) if info.datatype == "BYTES" else array
         names = [info.name for info in self._signature.outputs]
         try:
-            values = self._session._sess.run(names, feeds, options.plain)
+            values = self._session.run(names, feeds, options.plain)
         except ort_c.InvalidArgument as error:
             raise InvalidRequest(f"the model refuses these values: {_clean(error)}") from error
         return [
@@ -222,7 +239,7 @@ class OnnxRunner:
             raise error
         feeds = {info.name: array for info, array in zip(self._signature.inputs, batch.inputs, strict=True)}
         try:
-            self._session._sess.run([self._signature.outputs[0].name], feeds, options.plain)
+            self._session.run([self._signature.outputs[0].name], feeds, options.plain)
         except ort_c.InvalidArgument as typed:
             raise InvalidRequest(f"the model refuses these values: {_clean(typed)}") from typed
         except (*_LOAD_ERRORS, TypeError):

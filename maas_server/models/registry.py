@@ -64,7 +64,7 @@ class Registry:
         self._overriding = asyncio.Lock()
         self._override: asyncio.Task[ModelView] | None = None
         self._changes = Changes()
-        self._keeper = Keeper(host, self._changes, defaults or Defaults(), find_runner)
+        self._keeper = Keeper(host, self._changes, defaults or Defaults(), find_runner, self._serving)
         self._catalog = Catalog(repository, host, self._keeper, self._changes.notify, follow_policy=control == "poll")
 
     async def start(self) -> None:
@@ -104,6 +104,10 @@ class Registry:
         if not self._initially_settled:
             return False
         return any(model.available() for model in models) or not any(model.wants_anything() for model in models)
+
+    def _serving(self) -> bool:
+        """Whether callers may have come: what is loaded before has the machine for itself."""
+        return self.ready() and any(model.available() for model in self._catalog.models.values())
 
     def rejected(self) -> tuple[tuple[str, str], ...]:
         """Return the paths in the repository that are no models or versions, and why."""

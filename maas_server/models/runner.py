@@ -10,7 +10,7 @@ and a model asks for it with `runner: myformat` in its maas.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -148,3 +148,27 @@ class Cancellable(Protocol):
 
     def lane(self) -> RunnerLane:
         """Return a new lane over the loaded model, for a thread that calls its `run` in place of the runner's."""
+
+
+Usual = Callable[[Callable[[], Any]], Any]
+"""Calls its argument in a thread of usual priority, waits, and returns or raises what it does."""
+
+
+@runtime_checkable
+class BackgroundLoading(Protocol):
+    """What a runner may offer besides, so that loading it, and trying it out, takes nothing from models that serve.
+
+    A runner without it is loaded and tried in a thread of usual priority.
+    """
+
+    def load_in_background(self, path: Path, options: RunnerOptions, usual: Usual) -> None:
+        """As `load`, in a thread of the lowest priority, from which the first calls of `run` will come too.
+
+        What such a thread starts is as slow as it is, for good: start the threads that run the model by `usual`.
+
+        Raises:
+            LoadError: it cannot be loaded; the message says why.
+        """
+
+    def computes_alone(self) -> bool:
+        """Whether a run computes in the thread that calls it and nowhere else: CPU time is then what it takes."""

@@ -8,7 +8,7 @@ scale by 0.5, so the tolerance between them is not delicate.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,16 +38,22 @@ class RowCheck:
 
 
 def check_rows(
-    runner: Runner, recipe: Recipe, outputs: Sequence[OutputFacts], max_batch_size: int, *, budget: float
+    runner: Runner,
+    recipe: Recipe,
+    outputs: Sequence[OutputFacts],
+    max_batch_size: int,
+    *,
+    budget: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> RowCheck:
     """Compare rows alone with the same rows in batches; `budget` seconds bound it once two sizes were tried."""
     axes = recipe.layout.batch_axes
     signature = recipe.layout.signature
     sizes = sorted({*_BATCH_SIZES, max_batch_size} if max_batch_size > _BATCH_SIZES[-1] else set(_BATCH_SIZES))
-    deadline = time.monotonic() + budget
+    deadline = clock() + budget
     worst = -1.0
     for number, size in enumerate(sizes):
-        if number >= 2 and time.monotonic() > deadline:
+        if number >= 2 and clock() > deadline:
             break
         inputs = recipe.inputs(size, seed=size)
         try:

@@ -26,7 +26,7 @@ from maas_server.errors import Overloaded
 from tests.cli.conftest import INTERRUPTIBLE, Maas
 from tests.client.fake_server import FakeServer, error_status
 
-ANSWER = Prediction("m", 1, "", {}, {}, Receipt(0.002, 0.001, 8, 1))
+ANSWER = Prediction("m", 1, "", {}, {}, Receipt(0.002, 0.001, 8, 1, 0.004, 0.003))
 
 
 @given(st.lists(st.floats(0, 1e3), min_size=1, max_size=50))
@@ -101,23 +101,39 @@ async def test_an_open_loop_does_not_wait_for_answers() -> None:
     assert len(record.latencies) == 20
 
 
-async def test_errors_are_counted_by_code_and_stop_nothing() -> None:
+async def test_errors_are_counted_by_code_and_reason_and_stop_nothing() -> None:
     numbers = iter(range(100))
 
     async def send() -> Prediction:
         await asyncio.sleep(0)
-        if next(numbers) % 2:
-            raise Overloaded("full")
+        if (number := next(numbers)) % 2:
+            raise Overloaded("full", reason="QUEUE_FULL" if number < 4 else "DEADLINE_UNREACHABLE")
         return ANSWER
 
     record = Record()
     await drive(LoadPlan(concurrency=2, count=10), send, record)
     summary = record.summary(rows=4)
     assert summary["errors"] == {"RESOURCE_EXHAUSTED": 5}
+    assert summary["reasons"] == [
+        {"code": "RESOURCE_EXHAUSTED", "reason": "QUEUE_FULL", "count": 2},
+        {"code": "RESOURCE_EXHAUSTED", "reason": "DEADLINE_UNREACHABLE", "count": 3},
+    ]
+    assert summary["started"] == 10
     assert summary["answered"] == 5
     assert summary["rows_per_second"] == pytest.approx(4 * summary["requests_per_second"])
     assert summary["mean_batch_size"] == 8
     assert summary["mean_queue_seconds"] == pytest.approx(0.002)
+    assert summary["mean_predicted_seconds"] == pytest.approx(0.004)
+    assert summary["mean_total_seconds"] == pytest.approx(0.003)
+
+
+def test_an_answer_is_in_time_within_the_deadline() -> None:
+    record = Record()
+    for seconds in (0.1, 0.2, 0.3):
+        record.succeed(seconds, ANSWER)
+    record.fail(Overloaded("full"))
+    assert record.summary(rows=1, deadline=0.2)["in_time"] == 2
+    assert record.summary(rows=1)["in_time"] is None
 
 
 def signature(*tensors: tuple[str, str, list[int]]) -> model_pb2.Signature:
@@ -155,8 +171,33 @@ def test_bench_measures_each_way_of_sending(maas: Maas, server: FakeServer, extr
 
 def test_bench_prints_a_readable_summary(maas: Maas) -> None:
     lines = maas("bench", "digits", "--duration", "0.2", "--warmup", "0.05").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["answered", "throughput", "latency", "server", "errors"]
+    assert [line.split()[0] for line in lines] == ["answered", "throughput", "latency", "server", "predicted", "errors"]
     assert lines[-1].endswith("none")
+
+
+def test_bench_with_a_deadline_gives_it_to_each_request_and_says_how_many_made_it(
+    maas: Maas, server: FakeServer
+) -> None:
+    result = maas("bench", "digits", "--count", "10", "--warmup", "0", "--deadline", "20", "--timeout", "60")
+    assert result.exit_code == 0
+    assert "in time    10 of 10 requests, 100.0%" in result.stdout.splitlines()
+    assert len(server.predict_seconds) == 10
+    assert all(seconds is not None and seconds <= 20 for seconds in server.predict_seconds)
+
+
+def test_bench_names_priority_and_metadata(maas: Maas, server: FakeServer) -> None:
+    extra = ["--priority", "2", "--metadata", "x-tenant=search", "--metadata", "x-note=a=b"]
+    result = maas("bench", "digits", "--count", "3", "--warmup", "0", *extra)
+    assert result.exit_code == 0
+    assert {each.priority for each in server.requests} == {2}
+    assert {(each["x-tenant"], each["x-note"]) for each in server.metadata} == {("search", "a=b")}
+
+
+@pytest.mark.parametrize("metadata", ["x-tenant", "=search", "X-Tenant=search", "x-bin=1", "x tenant=1"])
+def test_metadata_that_grpc_does_not_take_is_wrong_usage(maas: Maas, metadata: str) -> None:
+    result = maas("bench", "digits", "--metadata", metadata)
+    assert result.exit_code == 2
+    assert "expected KEY=VALUE" in result.stderr
 
 
 def test_bench_shows_a_bar_on_a_terminal_and_its_figures_when_interrupted(server: FakeServer) -> None:
@@ -184,7 +225,7 @@ def test_bench_that_gets_no_answer_at_all_fails_with_the_first_error(maas: Maas,
     server.behaviour = lambda _: error_status(grpc.StatusCode.INTERNAL, "the run failed")
     result = maas("bench", "digits", "--count", "5", "--warmup", "0")
     assert result.exit_code == 1
-    assert "INTERNAL 5" in result.stdout
+    assert result.stdout.splitlines()[-2:] == ["errors     5", "  5 INTERNAL INTERNAL"]
     assert "the run failed" in result.stderr
 
 

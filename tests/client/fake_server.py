@@ -105,6 +105,8 @@ class FakeServer:
         self.requests: list[predict_pb2.PredictRequest] = []
         self.metadata: list[dict[str, str | bytes]] = []
         """Of each RPC of PredictService and each ModelStatus."""
+        self.predict_seconds: list[float | None] = []
+        """How long the caller of each Predict waits."""
         self.messages: list[int] = []
         """Requests in each message of a stream."""
         self.control: list[Message] = []
@@ -172,6 +174,7 @@ class FakeServer:
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
         self.requests.append(request)
+        self.predict_seconds.append(context.time_remaining())
         self._note(context)
         answer = self.behaviour(request)
         if not isinstance(answer, predict_pb2.PredictResponse):

@@ -22,6 +22,7 @@ PAGES = [
     "docs/coming-from.md",
     "docs/models.md",
     "docs/operations.md",
+    "docs/overload.md",
     "docs/rest.md",
     "examples/README.md",
 ]

@@ -1,0 +1,57 @@
+"""Work that takes nothing from what is served: see docs/adr/0012-loading-in-the-background.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import TypeVar
+
+from maas_server import _core
+
+T = TypeVar("T")
+
+
+class Background:
+    """Low priority for the thread that enters this, and a thread of the usual one for what must not have it.
+
+    There is no way back without privileges, so the thread that enters is to end soon after it leaves.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is changed yet."""
+        self._usual = ThreadPoolExecutor(1, "maas-load-usual")
+
+    def __enter__(self) -> Background:
+        # Threads are started as the one that starts them is: this one before.
+        self._usual.submit(int).result()
+        _lower_priority()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._usual.shutdown()
+
+    def at_usual_priority(self, work: Callable[[], T]) -> T:
+        """Return what `work` does in the other thread."""
+        return self._usual.submit(work).result()
+
+
+def _lower_priority() -> None:
+    _core.leave_serving_cpu()
+    if sys.platform == "linux":
+        # Where the system refuses, loading is as it is elsewhere.
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def cpu_clock() -> Callable[[], float]:
+    """Return a clock that any thread may read: the CPU time of the calling thread, while it lives. Unit: seconds."""
+    return partial(time.clock_gettime, time.pthread_getcpuclockid(threading.get_ident()))

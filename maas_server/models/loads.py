@@ -1,0 +1,89 @@
+"""Where versions are loaded: one at a time, each in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+# How long the others wait for a load; one that hangs must not keep them for ever. Unit: seconds.
+PATIENCE = 60.0
+# How often the loop wakes beside a load of low priority. Unit: seconds.
+_WAKE_EVERY = 0.001
+
+
+class Loads:
+    """Says whose turn it is to load. Loop thread only.
+
+    One at a time, because what a load measures is the process's: its memory, and how long runs take on all cores. One
+    that outlasts the others' patience goes on beside the next.
+    """
+
+    def __init__(self, on_turn: Callable[[], None], *, patience: float = PATIENCE) -> None:
+        """`on_turn` is called when `begin` may be called again after it was refused."""
+        self._on_turn = on_turn
+        self._patience = patience
+        self._current: object | None = None
+        self._quiet = 0
+
+    def begin(self, what: str) -> object | None:
+        """Take the turn; None if it is another's. What it returns is for `end`."""
+        if self._current is not None:
+            return None
+        self._current = load = object()
+        asyncio.get_running_loop().call_later(self._patience, self._lose_patience, load, what)
+        return load
+
+    def end(self, load: object) -> None:
+        """The load is over, well or not."""
+        if self._current is load:
+            self._current = None
+            self._on_turn()
+
+    def _lose_patience(self, load: object, what: str) -> None:
+        if self._current is load:
+            log.warning("load_slow", load=what, seconds=self._patience)
+            self.end(load)
+
+    async def run(self, work: Callable[[], T], *, quiet: bool) -> T:
+        """Return what `work` does in a new thread. `quiet`: its priority is, or becomes, the lowest."""
+        if not quiet:
+            return await _in_thread(work)
+        self._quiet += 1
+        if self._quiet == 1:
+            self._wake()
+        try:
+            return await _in_thread(work)
+        finally:
+            self._quiet -= 1
+
+    def _wake(self) -> None:
+        # The kernel chooses who runs when a thread wakes. Between two threads of ours that hand work to each other it
+        # may choose the one of low priority, and then does not look again before its clock ticks, up to 10 ms later.
+        if self._quiet:
+            asyncio.get_running_loop().call_later(_WAKE_EVERY, self._wake)
+
+
+def _in_thread(work: Callable[[], T]) -> Awaitable[T]:
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = work()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name="maas-load", daemon=True).start()
+    return asyncio.wrap_future(future)
