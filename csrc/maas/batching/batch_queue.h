@@ -123,11 +123,11 @@ class BatchQueue {
   };
   // Of the rows that are taken while requests without a deadline wait, so many are theirs.
   static constexpr double kUntimedShare = 0.1;
-  // Of those that were accepted with a deadline, about this share may expire or become hopeless in the queue:
-  // each that does makes predictions of waits longer by kCautionStep, the others shorten them again.
-  static constexpr double kDropShare = 0.01;
+  // Each item that was accepted with a deadline and expires or becomes hopeless in the queue makes
+  // predictions of waits longer by kCautionStep; in kCautionNs without any, a third of that is left.
   static constexpr double kCautionStep = 0.01;
   static constexpr double kMostCaution = 3;
+  static constexpr double kCautionNs = 3e9;
   // Rows without a deadline are owed at most so many batches.
   static constexpr int64_t kMostOwedBatches = 2;
 
@@ -255,6 +255,7 @@ class BatchQueue {
   int64_t EstimateRun(int64_t rows, const LatencyCurve& curve) const MAAS_REQUIRES(mu_);
   // Whether the item, or one that it would go before, cannot be answered in time; sets predicted_ns.
   bool WouldBeLate(const Lane& lane, QueueItem* item) MAAS_REQUIRES(mu_);
+  double Caution(int64_t now) const MAAS_REQUIRES(mu_);
   // What of its lane comes before the item.
   int64_t RowsAhead(const Lane& lane, const QueueItem& item) const MAAS_REQUIRES(mu_);
   Ahead AheadOf(const Lane& lane, const QueueItem& item, const LatencyCurve& curve) const MAAS_REQUIRES(mu_);
@@ -277,6 +278,7 @@ class BatchQueue {
   // Waits turn out so much longer than T(n) says: for what predictions do not see, such as requests that come
   // later and go first. At least 1.
   double caution_ MAAS_GUARDED_BY(mu_) = 1;
+  int64_t caution_at_ MAAS_GUARDED_BY(mu_) = 0;   // When it was that.
   double owed_ MAAS_GUARDED_BY(mu_) = 0;          // Rows without a deadline that may go first.
   int64_t outstanding_ MAAS_GUARDED_BY(mu_) = 0;  // Accepted and not answered.
   // Not later than when anything that waits expires or becomes hopeless.

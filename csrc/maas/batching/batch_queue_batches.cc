@@ -1,6 +1,7 @@
 // How BatchQueue puts a batch together, and what it foresees for a new item.
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <utility>
 
 #include "maas/batching/batch_queue.h"
@@ -195,7 +196,6 @@ void BatchQueue::Choose(Lane* lane, int64_t room, int64_t now, Items* dead, Item
 void BatchQueue::HandOut(Lane* lane, const std::shared_ptr<QueueItem>& item, int64_t rows,
                          std::vector<Slice>* batch) {
   batch->push_back({item, item->taken_, rows});
-  if (item->place_.timed) caution_ = std::max(caution_ - kCautionStep * kDropShare, 1.0);
   if (fair_.waiting() > 1) fair_.Charge(item->place_.tenant, rows);
   if (item->taken_ + rows < item->rows) lane->ReduceFirst(item->place_, rows);
   item->taken_ += rows;
@@ -239,7 +239,9 @@ bool BatchQueue::Kill(Lane* lane, QueueItem* item, Death why) {
   assert(item->waiting_ && item->death_ == Death::kNone);
   item->death_ = why;
   if (why == Death::kExpired || why == Death::kHopeless) {
-    caution_ = std::min(caution_ + kCautionStep, kMostCaution);
+    const int64_t now = clock_->Now();
+    caution_ = std::min(Caution(now) + kCautionStep, kMostCaution);
+    caution_at_ = now;
   }
   Leave(lane, item, item->rows - item->taken_);
   return item->slices_out_ == 0;
@@ -249,6 +251,12 @@ int64_t BatchQueue::LastMoment(const QueueItem& item, const LatencyCurve* curve)
   if (item.deadline_ns == kNever) return kNever;
   if (curve == nullptr || !curve->known()) return item.deadline_ns;
   return item.due_ns - curve->Typical(std::min(item.curve_rows(), options_.batch.max_batch_rows));
+}
+
+double BatchQueue::Caution(int64_t now) const {
+  if (caution_ <= 1) return 1;
+  return 1 + (caution_ - 1) *
+                 std::exp(-static_cast<double>(std::max<int64_t>(now - caution_at_, 0)) / kCautionNs);
 }
 
 int64_t BatchQueue::RowsAhead(const Lane& lane, const QueueItem& item) const {
@@ -272,7 +280,7 @@ Ahead BatchQueue::AheadOf(const Lane& lane, const QueueItem& item, const Latency
   Ahead ahead;
   ahead.free_ns = device_->FreeAt(member_, now);
   ahead.rows = RowsAhead(lane, item);
-  ahead.share = device_->ShareOf(member_, now) / caution_;
+  ahead.share = device_->ShareOf(member_, now) / Caution(now);
   // Lanes take turns by deadline; so all of them come first, at worst.
   if (const int64_t others = rows_ - lane.rows; others > 0) {
     ahead.other_ns = (others + max_rows - 1) / max_rows * curve.Mean(max_rows);

@@ -156,6 +156,24 @@ TEST_F(BatchQueueBatchesTest, ASlowFirstRunOrAFewSlowOnesShedNothing) {
   EXPECT_THAT(Run(), ElementsAre(1));
 }
 
+TEST_F(BatchQueueBatchesTest, ABadTimeIsForgottenWithinSecondsOnceItIsOver) {
+  WarmUp();
+  for (int round = 0; round < 40; ++round) {
+    Push(0);
+    Step();
+    End(20 * RunNs(1));
+  }
+  EXPECT_EQ(PushFor(1, 100 * kMs), PushResult::kLate) << "a run takes 300 ms";
+  int refused = 0;
+  const int64_t begin = clock_.Now();
+  while (clock_.Now() - begin < 6'000 * kMs) {
+    const bool late = PushFor(1, 100 * kMs) == PushResult::kLate;
+    if (late && clock_.Now() - begin > 4'000 * kMs) ++refused;
+    if (Run().empty()) clock_.Advance(15 * kMs);
+  }
+  EXPECT_EQ(refused, 0);
+}
+
 TEST_F(BatchQueueBatchesTest, WhatHasNoDeadlineIsNeverRefusedForBeingLate) {
   WarmUp();
   for (int id = 1; id <= 500; ++id) Push(id);

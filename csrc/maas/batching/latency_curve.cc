@@ -161,13 +161,19 @@ void LatencyCurve::ReadShape() {
 void LatencyCurve::ReadPace() {
   if (size_ == 0) return;
   WindowQuantile<kWindow> pace;
-  for (size_t i = 0; i < size_; ++i) {
-    const Run& run = window_[i];
-    pace.Add(run.at_load ? run.ns : run.ns / Learned(run.place));
+  size_t counted = 0;
+  for (size_t i = 1; i <= size_; ++i) {
+    const Run& run = window_[(next_ + kWindow - i) % kWindow];
+    if (run.at_load) {
+      pace.Add(run.ns);
+    } else if (counted < kFewest || last_run_ns_ - run.at_ns <= kRecentNs) {
+      pace.Add(run.ns / Learned(run.place));
+      ++counted;
+    }
   }
   typical_pace_ = pace.Quantile(0.5);
   mean_pace_ = pace.MeanUpTo(kOutlier * typical_pace_);
-  high_pace_ = pace.Quantile(kHighQuantile);
+  high_pace_ = std::min(pace.Quantile(kHighQuantile), kMostHigh * typical_pace_);
   if (typical_pace_ <= kMostPace && typical_pace_ >= 1 / kMostPace) return;
   const double factor = typical_pace_;
   for (size_t i = 0; i <= last_; ++i) {
@@ -194,7 +200,7 @@ void LatencyCurve::Seed(int64_t rows, int64_t ns) {
 
 void LatencyCurve::Record(int64_t rows, int64_t ns, int64_t now) {
   last_run_ns_ = std::max(last_run_ns_, now);
-  const Run run{Cut(ns), PlaceOf(rows), false};
+  const Run run{Cut(ns), PlaceOf(rows), false, now};
   if (!Measured(run.place)) {
     Define(run.place, run.ns / typical_pace_, kYoungRuns);
   } else {
@@ -209,8 +215,10 @@ void LatencyCurve::Record(int64_t rows, int64_t ns, int64_t now) {
 }
 
 bool LatencyCurve::Fresh(int64_t now) const {
-  constexpr int64_t kNever = std::numeric_limits<int64_t>::min();
-  return last_run_ns_ != kNever && last_run_ns_ >= std::max(now, kNever + kFreshNs) - kFreshNs;
+  constexpr int64_t kNoRun = std::numeric_limits<int64_t>::min();
+  const int64_t run_ns = std::min(Typical(1), kMostFreshNs);
+  const int64_t fresh_ns = std::clamp(kFreshRuns * run_ns, kLeastFreshNs, kMostFreshNs);
+  return last_run_ns_ != kNoRun && last_run_ns_ >= std::max(now, kNoRun + fresh_ns) - fresh_ns;
 }
 
 int64_t LatencyCurve::Estimate(int64_t rows, double pace) const {

@@ -28,12 +28,22 @@ class LatencyCurve {
   // Deaf to three slow runs among 32; an estimate that one run in ten exceeds.
   static constexpr double kHighQuantile = 0.9;
   static constexpr double kOutlier = 4;
+  // The high quantile is taken for no more than so many times the median: if one run in ten takes longer,
+  // more is lost by refusing for its sake than by being late with it.
+  static constexpr double kMostHigh = 3;
   // What was measured at load counts as so many runs at pace 1.
   static constexpr int kSeedRuns = 8;
   // Of so many runs that follow a size's first, the fastest counts: first runs are often slow.
   static constexpr int kYoungRuns = 4;
-  // An estimate older than this is no reason to refuse anything.
-  static constexpr int64_t kFreshNs = 2'000'000'000;
+  // Of the window only the runs that ended so long ago count, and the last kFewest: after a bad time in which
+  // few ran, a few good runs put the pace right.
+  static constexpr int64_t kRecentNs = 2'000'000'000;
+  static constexpr size_t kFewest = 4;
+  // An estimate is fresh for so many times what a run of one row takes, and at least and at most so long. An
+  // older one is no reason to refuse anything.
+  static constexpr int64_t kFreshRuns = 10;
+  static constexpr int64_t kLeastFreshNs = 100'000'000;
+  static constexpr int64_t kMostFreshNs = 2'000'000'000;
   // A day: longer than anybody waits, short enough to be added and multiplied without care. Times are cut to
   // 1 ns and this.
   static constexpr int64_t kMostNs = int64_t{86'400} * 1'000'000'000;
@@ -46,7 +56,7 @@ class LatencyCurve {
 
   // Whether anything is known.
   bool known() const { return points_ > 0; }
-  // Whether a run ended within kFreshNs before `now`.
+  // Whether a run ended lately enough before `now`.
   bool Fresh(int64_t now) const;
   // The median, and the high quantile; Mean() likewise. Monotonic in `rows`. Unit: nanoseconds, 1 to kMostNs;
   // 0 when nothing is known. REQUIRES: rows >= 1.
@@ -86,6 +96,7 @@ class LatencyCurve {
     double ns = 0;  // Of a run at load: its pace.
     Place place;
     bool at_load = false;
+    int64_t at_ns = 0;  // When it ended.
   };
 
   static Place PlaceOf(int64_t rows);

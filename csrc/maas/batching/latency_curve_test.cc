@@ -292,10 +292,10 @@ TEST(LatencyCurve, IsFreshWhileRunsEnd) {
   curve.Record(1, 1000, kNow);
   EXPECT_TRUE(curve.Fresh(kNow));
   EXPECT_TRUE(curve.Fresh(kNow - 5)) << "clocks are read before locks are taken";
-  EXPECT_TRUE(curve.Fresh(kNow + LatencyCurve::kFreshNs));
-  EXPECT_FALSE(curve.Fresh(kNow + LatencyCurve::kFreshNs + 1));
+  EXPECT_TRUE(curve.Fresh(kNow + LatencyCurve::kLeastFreshNs));
+  EXPECT_FALSE(curve.Fresh(kNow + LatencyCurve::kLeastFreshNs + 1));
   curve.Record(1, 1000, kNow - 1000);
-  EXPECT_TRUE(curve.Fresh(kNow + LatencyCurve::kFreshNs)) << "runs may be reported out of order";
+  EXPECT_TRUE(curve.Fresh(kNow + LatencyCurve::kLeastFreshNs)) << "runs may be reported out of order";
   EXPECT_FALSE(curve.Fresh(kHuge));
 }
 
