@@ -18,6 +18,8 @@ from maas_server.errors import MaasError, Violation, error_class
 
 __all__ = ["AnswerStream", "Failure", "Front", "Protocol", "core_error", "error_details"]
 
+# Longer than anybody waits; grpc passes on what would not fit the core's clock.
+_MOST_SECONDS = 366 * 86_400.0
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 # What the core says of a failure: see csrc/bindings/failure.h.
 Failure: TypeAlias = tuple[int, str, str, tuple[tuple[str, str], ...], int, bytes]
@@ -172,6 +174,6 @@ def error_details(error: _core.CoreError) -> tuple[grpc.StatusCode, str, bytes]:
 
 
 def _deadline(seconds: float | None) -> int:
-    if seconds is None:
+    if seconds is None or seconds > _MOST_SECONDS:
         return _core.NEVER
     return time.monotonic_ns() + int(seconds * 1e9)

@@ -110,7 +110,7 @@ class Lane(threading.Thread):
             _yield_to_fronts()
         instance, batches, run = self._instance, self._batches, self._runs.run
         begin, end = self.current.begin, self.current.end
-        key = instance.next()
+        key = self._first()
         while key is not None:
             try:
                 batch = batches.get(key) or self._batch(key)
@@ -124,6 +124,13 @@ class Lane(threading.Thread):
             except BaseException as error:
                 key = self._give_up() if end() else self._fail(error)
         self._forget(list(batches))
+
+    def _first(self) -> int | None:
+        try:
+            return self._instance.next()
+        # Memory for the batch may run out here as well.
+        except BaseException as error:
+            return self._fail(error)
 
     def _batch(self, key: int) -> RunBatch:
         # A key is new after memory moved, and only then are there keys to forget.

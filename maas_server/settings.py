@@ -84,7 +84,7 @@ class TenantLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weight: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
+    weight: float = Field(default=1.0, ge=0.001, le=1000, allow_inf_nan=False)
     """Of its share of a model's rows, when several tenants wait."""
     max_rows_in_flight: int = Field(default=0, ge=0, le=1 << 32)
     """Accepted, and not answered."""

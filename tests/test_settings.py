@@ -170,7 +170,7 @@ def test_tenants_are_a_mapping_in_the_file_and_json_elsewhere(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("tenants", "field", "part"),
     [
-        ('{"a": {"weight": 0}}', ".a.weight", "greater than 0, got 0"),
+        ('{"a": {"weight": 0}}', ".a.weight", "greater than or equal to 0.001, got 0"),
         ('{"a": {"weight": 1e999}}', ".a.weight", "got inf"),
         ('{"a": {"weight": NaN}}', ".a.weight", "got nan"),
         ('{"a": {"max_rows_in_flight": -1}}', ".a.max_rows_in_flight", "got -1"),

@@ -10,6 +10,7 @@
 #include "bindings/bindings.h"
 #include "bindings/failure.h"
 #include "bindings/serving_cpu.h"
+#include "bindings/waker.h"
 #include "maas/batching/device.h"
 #include "maas/quant/quantize.h"
 #include "maas/serving/engine.h"
@@ -221,6 +222,12 @@ void BindCore(py::module_& m) {
   m.def("leave_serving_cpu", &LeaveServingCpu,
         "This thread's CPU time is not to count as the server's; see bindings/serving_cpu.h.");
   m.def("serving_cpu_ns", &ServingCpuNs, "CPU time of all threads but those.");
+  py::class_<Waker>(m, "Waker", "Wakes again and again until close(); see bindings/waker.h.")
+      .def(py::init([](int64_t period_us) {
+             return std::make_unique<Waker>(std::chrono::microseconds(period_us));
+           }),
+           py::arg("period_us"))
+      .def("close", &Waker::Stop, "Wake no more.");
   m.attr("NEVER") = kNever;
   m.def(
       "simd", [] { return Name(DetectIsa()); }, "The instruction set that the kernels use.");

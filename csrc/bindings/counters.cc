@@ -59,12 +59,12 @@ py::dict CountersOf(Version& version) {
 py::dict SchedulingOf(Version& version) {
   const BatchQueue::Scheduling read = version.queue.ReadScheduling(version.clock->Now());
   py::list curves;
-  for (const auto& [lane_key, points] : version.queue.ReadCurves()) {
+  for (const auto& [key, points] : version.queue.ReadCurves()) {
     py::list list;
     for (const LatencyCurve::Point& point : points) {
       list.append(py::make_tuple(point.rows, point.typical_ns, point.high_ns));
     }
-    curves.append(py::make_tuple(LaneKeyText(version.spec, lane_key), list));
+    curves.append(py::make_tuple(SizeKeyText(version.spec, key), list));
   }
   return py::dict("mode"_a = read.predictive ? "predictive" : "work_conserving", "lapses"_a = read.lapses,
                   "predicted_ns"_a = read.predicted_ns, "headroom"_a = read.headroom,

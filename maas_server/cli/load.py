@@ -54,6 +54,10 @@ class Record:
     total_seconds: float = 0.0
     elapsed: float = 0.0
     started: int = 0
+    sending: float = 0.0
+    """At a rate: seconds until the last request was started."""
+    behind: float = 0.0
+    """How many seconds after it was due that was."""
 
     def succeed(self, seconds: float, prediction: Prediction) -> None:
         """Note an answer."""
@@ -74,6 +78,7 @@ class Record:
         """Return figures, for requests of `rows` rows each, of which answers are good within `deadline` seconds."""
         answered = len(self.latencies)
         mean = 1 / answered if answered else 0.0
+        sending = self.sending or self.elapsed
         by_code = Counter[str]()
         for (code, _), count in self.errors.items():
             by_code[code] += count
@@ -86,7 +91,8 @@ class Record:
             "seconds": self.elapsed,
             "requests_per_second": answered / self.elapsed if self.elapsed else 0.0,
             "rows_per_second": answered * rows / self.elapsed if self.elapsed else 0.0,
-            "started_per_second": self.started / self.elapsed if self.elapsed else 0.0,
+            "started_per_second": self.started / sending if sending else 0.0,
+            "behind_seconds": self.behind,
             "latency_seconds": quantiles(self.latencies, QUANTILES),
             "mean_latency_seconds": sum(self.latencies) * mean,
             "mean_batch_size": self.rows_run_with * mean,
@@ -134,7 +140,7 @@ async def _closed_loop(plan: LoadPlan, send: Send, record: Record, clock: Callab
 async def _open_loop(plan: LoadPlan, rate: float, send: Send, record: Record, clock: Callable[[], float]) -> None:
     """Start requests when they are due; latency counts from there, so that a slow server cannot slow its own test."""
     gaps = random.Random(plan.seed)
-    due = clock()
+    start = due = clock()
     end = math.inf if plan.count is not None else due + plan.seconds
     most = math.inf if plan.count is None else plan.count
     async with asyncio.TaskGroup() as group:
@@ -146,6 +152,8 @@ async def _open_loop(plan: LoadPlan, rate: float, send: Send, record: Record, cl
             elif started % 64 == 0:
                 # Behind schedule: let answers in all the same.
                 await asyncio.sleep(0)
+            now = clock()
+            record.sending, record.behind = now - start, max(0.0, now - due)
             group.create_task(_one(send, record, clock, due))
 
 

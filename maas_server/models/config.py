@@ -216,7 +216,7 @@ class ModelConfig(_Section):
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     default_deadline: Annotated[int, Field(ge=0, le=86_400_000_000), BeforeValidator(_deadline)] = 0
-    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
+    weight: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)] = 1.0
     padding: Annotated[tuple[PaddingConfig, ...], Field(max_length=16, strict=False)] = ()
     warmup: Annotated[WarmupConfig, BeforeValidator(_warmup)] = WarmupConfig()
 

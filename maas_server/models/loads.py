@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import structlog
 
+from maas_server.models.background import beside_background
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 # How long the others wait for a load; one that hangs must not keep them for ever. Unit: seconds.
 PATIENCE = 60.0
-# How often the loop wakes beside a load of low priority. Unit: seconds.
-_WAKE_EVERY = 0.001
 
 
 class Loads:
@@ -32,7 +32,6 @@ class Loads:
         self._on_turn = on_turn
         self._patience = patience
         self._current: object | None = None
-        self._quiet = 0
 
     def begin(self, what: str) -> object | None:
         """Take the turn; None if it is another's. What it returns is for `end`."""
@@ -57,19 +56,8 @@ class Loads:
         """Return what `work` does in a new thread. `quiet`: its priority is, or becomes, the lowest."""
         if not quiet:
             return await _in_thread(work)
-        self._quiet += 1
-        if self._quiet == 1:
-            self._wake()
-        try:
+        with beside_background():
             return await _in_thread(work)
-        finally:
-            self._quiet -= 1
-
-    def _wake(self) -> None:
-        # The kernel chooses who runs when a thread wakes. Between two threads of ours that hand work to each other it
-        # may choose the one of low priority, and then does not look again before its clock ticks, up to 10 ms later.
-        if self._quiet:
-            asyncio.get_running_loop().call_later(_WAKE_EVERY, self._wake)
 
 
 def _in_thread(work: Callable[[], T]) -> Awaitable[T]:

@@ -98,13 +98,13 @@ def test_a_cancelled_run_stops_among_its_nodes(tmp_path: Path) -> None:
     ]
     proto = onnx_models.model(
         nodes,
-        [onnx_models.value("x", ["batch", 128])],
-        [onnx_models.value("y", ["batch", 128])],
-        [onnx_models.weights("w", 128, 128)],
+        [onnx_models.value("x", ["batch", 32])],
+        [onnx_models.value("y", ["batch", 32])],
+        [onnx_models.weights("w", 32, 32)],
     )
     lane = loaded(tmp_path, proto).lane()
-    x = np.ones((64, 128), np.float32)
-    y = np.full((64, 128), 7, np.float32)
+    x = np.ones((64, 32), np.float32)
+    y = np.full((64, 32), 7, np.float32)
     batch = RunBatch(1, (x,), (y,))
     lane.cancel()
     started = time.thread_time()

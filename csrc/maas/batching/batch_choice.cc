@@ -26,13 +26,18 @@ int64_t LargestBy(const LatencyCurve& curve, int64_t max_rows, int64_t ns) {
   return fits;
 }
 
-// The rows of the batch that a choice makes.
-int64_t RowsOf(const Choice& choice, std::span<const Waiting> order) {
-  int64_t rows = 0;
+// The rows of the batch that a choice makes, and those of them that count.
+struct Rows {
+  int64_t all = 0;
+  int64_t counted = 0;
+};
+Rows RowsOf(const Choice& choice, std::span<const Waiting> order) {
+  Rows rows;
   for (const Waiting& one : order) {
     if (one.due_ns < choice.due_from_ns) continue;
-    if (rows + one.rows > choice.max_rows) break;
-    rows += one.rows;
+    if (rows.all + one.rows > choice.max_rows) break;
+    rows.all += one.rows;
+    if (one.counts) rows.counted += one.rows;
   }
   return rows;
 }
@@ -69,7 +74,7 @@ Outcome ServeRest(const LatencyCurve& curve, std::span<const Waiting> order, con
     }
     const int64_t together = std::min(due_ns, one.due_ns);
     if (rows + one.rows > max_rows || now + curve.High(rows + one.rows) > together) run();
-    if (now + curve.High(one.rows) > one.due_ns) continue;
+    if (!one.counts || now + curve.High(one.rows) > one.due_ns) continue;
     rows += one.rows;
     due_ns = std::min(due_ns, one.due_ns);
   }
@@ -94,7 +99,7 @@ Choice ChooseBatch(const LatencyCurve& curve, std::span<const Waiting> order, in
   int64_t rows = 0;
   const Waiting* tightest = &order.front();
   for (const Waiting& one : order) {
-    if (one.due_ns < tightest->due_ns) tightest = &one;
+    if (one.counts && (!tightest->counts || one.due_ns < tightest->due_ns)) tightest = &one;
     rows = std::min(rows + one.rows, max_rows);
   }
   const int64_t tightest_ns = tightest->due_ns;
@@ -108,11 +113,12 @@ Choice ChooseBatch(const LatencyCurve& curve, std::span<const Waiting> order, in
 
   // Somebody has little time left. Other batches: for those who have time for half as much again, and so on.
   const auto score = [&](const Choice& choice) {
-    const int64_t served = RowsOf(choice, order);
-    if (served == 0) return -static_cast<double>(LatencyCurve::kMostNs);  // Nobody has so much time.
-    const int64_t ns = curve.Mean(served);
+    const Rows batch = RowsOf(choice, order);
+    if (batch.counted == 0) return -static_cast<double>(LatencyCurve::kMostNs);  // Nobody has so much time.
+    const int64_t ns = curve.Mean(batch.all);
     const Outcome rest = ServeRest(curve, order, choice, max_rows, now + ns);
-    return static_cast<double>(served + rest.served) - time_price * static_cast<double>(ns + rest.time_ns);
+    return static_cast<double>(batch.counted + rest.served) -
+           time_price * static_cast<double>(ns + rest.time_ns);
   };
   double most = score(best);
   while (size < max_rows) {

@@ -7,7 +7,8 @@
 // be better to pass them over: a small batch for them costs the device time that more requests behind them
 // would have had (Nexus calls it early drop). So each such n is weighed: the rows that get answered in time,
 // of what waits, less what the time is worth. Time is worth nothing while the device can serve all that is
-// asked for, and at overload as many rows as it could serve in it.
+// asked for, and at overload as many rows as it could serve in it. What has no deadline, or a lower priority,
+// counts for nothing there: nobody is given up for its sake.
 //
 // Admission. A new request is served behind the rows ahead of it, in batches as large as can be. Its own
 // batch is at least as large as overload will make it: where deadlines are short, serving all that is asked
@@ -28,6 +29,7 @@ namespace maas {
 struct Waiting {
   int64_t rows = 0;
   int64_t due_ns = 0;  // When its answer must be ready; kNever: whenever.
+  bool counts = true;  // Whether anything is given up for its sake; else it fills up what the others leave.
 };
 
 // Which of those that wait make the batch: in order, all that are due no earlier than due_from_ns, until the

@@ -65,7 +65,7 @@ TEST(ChooseBatch, TakesWhatHasTimeForIt) {
       {"no more than a batch", {{100, 100}}, 0, 0, 64},
       {"what nobody waits for", {{3, -1}}, 0, 0, 3},
       {"what nobody waits for fills up", {{3, 100}, {100, -1}}, 0, 0, 64},
-      {"a small batch for the first, if that is all that they have time for", {{8, 10}, {10, 100}}, 0, 0, 8},
+      {"a small batch for the first, if that is all that they have time for", {{8, 10}, {10, 100}}, 0, 0, 10},
       {"the first are worth no small batch at overload", {{2, 7}, {64, 50}}, overload, 2, 64},
       {"enough of the first are worth it", {{12, 13}, {4, 200}}, overload, 0, 16},
       {"a tight one among others is passed over", {{30, 100}, {1, 7}, {34, 100}}, overload, 0, 64},

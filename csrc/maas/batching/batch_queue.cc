@@ -11,6 +11,8 @@ namespace {
 constexpr int64_t kLongestSleepNs = int64_t{3'600} * 1'000'000'000;
 // A device without a limit.
 constexpr double kAnyNumberOfCores = 1e9;
+// Of one run in the mean over solo items of all sizes.
+constexpr double kSoloWeight = 0.1;
 
 }  // namespace
 
@@ -34,8 +36,12 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
   if (closed_) return PushResult::kClosed;
   const int64_t now = item->accepted_ns;
   item->due_ns = std::min(item->due_ns, item->deadline_ns);
+  const bool timed = item->deadline_ns != kNever;
   demand_.Add(item->curve_rows(), now);
-  if (rows_ > 0 && rows_ + item->rows > options_.max_queue_rows) return PushResult::kFull;
+  if (timed) timed_demand_.Add(item->curve_rows(), now);
+  // Each kind for itself: those without a deadline wait behind the others, and must not keep them out.
+  const int64_t of_kind = timed ? rows_ - untimed_rows_ : untimed_rows_;
+  if (of_kind > 0 && of_kind + item->rows > options_.max_queue_rows) return PushResult::kFull;
   uint64_t level = 1;
   if (prioritized_) {
     level = LevelOf(options_.priorities, item->priority);
@@ -46,10 +52,12 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
     item->delays_ = policy.timeout_action == TimeoutAction::kDelay;
     item->leaves_ns_ = WaitsUntil(policy, now, item->timeout_ns);
   }
-  const bool timed = item->deadline_ns != kNever;
   item->place_ = {2 * level, item->tenant, item->weight, timed, false, timed ? item->due_ns : ++arrivals_};
-  Lane& lane = lanes_[item->lane_key];
-  if (WouldBeLate(lane, item.get())) return PushResult::kLate;
+  static const Lane kEmpty;
+  const auto known = lanes_.find(item->lane_key);
+  if (WouldBeLate(known == lanes_.end() ? kEmpty : known->second, item.get())) return PushResult::kLate;
+  // Only what is accepted makes a lane.
+  Lane& lane = known == lanes_.end() ? lanes_[item->lane_key] : known->second;
   if (prioritized_ && !item->delays_) earliest_leave_ = std::min(earliest_leave_, item->leaves_ns_);
   Enter(&lane, item, item->rows);
   ++outstanding_;
@@ -59,10 +67,10 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
   }
   // An instance that waits for company is left asleep until enough wait for it, a batch is full, or a
   // deadline presses; one that waits for the device, until it is its turn.
-  if (in_line_) device_->StandInLine(member_, DueOf(lane.rows, earliest_due_), now);
+  const LatencyCurve& curve = curves_.Find(item->size_key);
+  if (in_line_) device_->StandInLine(member_, DueOf(curve, lane.rows, earliest_due_), now);
   if (waiters_ == 0 || in_line_) return PushResult::kOk;
-  int64_t last_start =
-      LastStart(item->due_ns, EstimateRun(lane.rows, curves_.Find(item->curve_key())), meter_.WakeLag());
+  int64_t last_start = LastStart(item->due_ns, EstimateRun(lane.rows, curve), meter_.WakeLag());
   if (!item->delays_) last_start = std::min(last_start, LastBegin(item->leaves_ns_, meter_.WakeLag()));
   const auto& preferred = options_.batch.preferred_rows;
   const int64_t enough = preferred.empty() ? options_.batch.max_batch_rows : preferred.front();
@@ -78,7 +86,11 @@ bool BatchQueue::Pop(std::vector<Slice>* batch, Items* dead, RunTicket* ticket) 
   while (true) {
     const int64_t now = clock_->Now();
     const Decision decision = StepLocked(now, batch, dead, ticket);
-    if (!batch->empty() || !dead->empty()) return true;
+    if (!batch->empty() || !dead->empty()) {
+      // Another instance may sleep in line; this one does not see to it that it is woken.
+      if (!in_line_) wake_requests_ = 1;
+      return true;
+    }
     if (closed_ && requests_ == 0) {
       // Others may sleep in line for a batch that is gone.
       wake_.SignalAll();
@@ -119,7 +131,7 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch, Items* d
   LaneView view;
   Lane* const lane = PickLane(now, &view, dead);
   const LatencyCurve& curve =
-      curves_.Find(lane == nullptr ? std::string() : (*order_.front().item)->curve_key());
+      curves_.Find(lane == nullptr ? std::string() : (*order_.front().item)->size_key);
   Decision decision =
       closed_ && lane == nullptr
           ? Decision{}
@@ -135,7 +147,7 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch, Items* d
     device_->Withdraw(member_, now);
     return decision;
   }
-  if (!device_->MayStart(member_, DueOf(view.rows, view.last_start_ns), now)) {
+  if (!device_->MayStart(member_, DueOf(curve, view.rows, view.last_start_ns), now)) {
     in_line_ = true;
     return {Action::kWait, device_->LookAgainAt(now), INT64_MAX, false};
   }
@@ -151,8 +163,7 @@ Decision BatchQueue::StepLocked(int64_t now, std::vector<Slice>* batch, Items* d
   return decision;
 }
 
-DueBatch BatchQueue::DueOf(int64_t rows, int64_t last_moment_ns) const {
-  const LatencyCurve& curve = curves_.Find(std::string());
+DueBatch BatchQueue::DueOf(const LatencyCurve& curve, int64_t rows, int64_t last_moment_ns) const {
   DueBatch due{last_moment_ns, 0, rows >= options_.batch.max_batch_rows};
   if (!curve.known()) return due;
   due.run_ns = curve.High(std::clamp<int64_t>(rows, 1, options_.batch.max_batch_rows));
@@ -168,10 +179,12 @@ void BatchQueue::StartRun(const std::vector<Slice>& batch, int64_t now, RunTicke
     ticket->rows += slice.item->solo ? 1 : slice.rows;
     run.items.push_back(slice.item.get());
   }
-  ticket->curve = curves_.Of(batch.front().item->curve_key());
-  const bool known = ticket->curve->known();
-  ticket->predicted_ns = known ? ticket->curve->Typical(ticket->rows) : 0;
-  ticket->high_ns = known ? ticket->curve->High(ticket->rows) : 0;
+  ticket->started_ns = now;
+  ticket->size_key = batch.front().item->size_key;
+  ticket->solo = batch.front().item->solo;
+  const LatencyCurve& curve = curves_.Find(ticket->size_key);
+  ticket->predicted_ns = curve.known() ? curve.Typical(ticket->rows) : 0;
+  ticket->high_ns = curve.known() ? curve.High(ticket->rows) : 0;
   ticket->number = device_->OnStart(member_, ticket->predicted_ns, now);
   run.id = {ticket->instance, ticket->number};
   active_.push_back(std::move(run));
@@ -181,12 +194,28 @@ void BatchQueue::EndRun(const RunTicket& ticket, int64_t run_ns, int64_t cpu_ns)
   MutexLock lock(&mu_);
   const int64_t now = clock_->Now();
   // This instance has answers to send before it asks for the next batch.
-  if (requests_ > 0) device_->StandInLine(member_, DueOf(rows_, earliest_due_), now);
+  if (requests_ > 0)
+    device_->StandInLine(member_, DueOf(curves_.Find(ticket.size_key), rows_, earliest_due_), now);
   device_->OnEnd(member_, ticket.number, cpu_ns, now);
-  std::erase_if(active_, [&ticket](const ActiveRun& run) { return run.id.number == ticket.number; });
-  if (run_ns >= 0) {
-    curves_.Record(ticket.curve, ticket.rows, ticket.predicted_ns, ticket.high_ns, run_ns, now);
+  const auto run = std::find_if(active_.begin(), active_.end(),
+                                [&ticket](const ActiveRun& each) { return each.id.number == ticket.number; });
+  if (run == active_.end()) return;
+  if (run_ns < 0 && NobodyWaits(run->items)) {
+    // It would have taken longer than that. What was ended early says nothing.
+    const int64_t took_ns = now - ticket.started_ns;
+    if (took_ns > ticket.predicted_ns / 2) run_ns = std::max(took_ns, ticket.predicted_ns);
   }
+  active_.erase(run);
+  if (run_ns < 0) return;
+  if (ticket.solo) {
+    const auto ns = static_cast<double>(run_ns);
+    solo_mean_ns_ = solo_mean_ns_ == 0 ? ns : solo_mean_ns_ + kSoloWeight * (ns - solo_mean_ns_);
+  }
+  curves_.Record(ticket.size_key, ticket.rows, ticket.predicted_ns, ticket.high_ns, run_ns, now);
+}
+
+bool BatchQueue::NobodyWaits(const std::vector<const QueueItem*>& items) {
+  return std::all_of(items.begin(), items.end(), [](const QueueItem* each) { return each->gone_; });
 }
 
 bool BatchQueue::Return(const Slice& slice) {
@@ -197,15 +226,25 @@ bool BatchQueue::Return(const Slice& slice) {
   return item.slices_out_ == 0 && (item.death_ != Death::kNone || item.finished_ == item.rows);
 }
 
-void BatchQueue::Requeue(const Items& items) {
+void BatchQueue::Requeue(const Items& items, Items* gone) {
+  gone->clear();
   MutexLock lock(&mu_);
   for (const auto& item : items) {
+    if (item->gone_) {
+      gone->push_back(item);
+      continue;
+    }
     item->taken_ = 0;
     item->slices_out_ = 0;
     item->place_.again = true;
     Enter(&lanes_[item->lane_key], item, item->rows);
   }
   wake_.SignalAll();
+}
+
+void BatchQueue::Abandon(QueueItem* item) {
+  MutexLock lock(&mu_);
+  if (item->waiting_) Kill(&lanes_[item->lane_key], item, Death::kCancelled);
 }
 
 bool BatchQueue::IsRetry(const QueueItem& item) {
@@ -231,9 +270,7 @@ bool BatchQueue::Cancel(QueueItem* item, std::vector<Interrupt>* interrupts) {
   for (const ActiveRun& run : active_) {
     const auto& items = run.items;
     if (std::find(items.begin(), items.end(), item) == items.end()) continue;
-    if (std::all_of(items.begin(), items.end(), [](const QueueItem* each) { return each->gone_; })) {
-      interrupts->push_back(run.id);
-    }
+    if (NobodyWaits(items)) interrupts->push_back(run.id);
   }
   return unrun;
 }
@@ -249,8 +286,7 @@ void BatchQueue::TakeExpired(int64_t now, Items* dead) {
   for (auto& [key, lane] : lanes_) {
     lane.ForEach([&](const std::shared_ptr<QueueItem>& item) {
       const int64_t leaves = item->delays_ ? kNever : item->leaves_ns_;
-      const LatencyCurve& curve = curves_.Find(item->curve_key());
-      const int64_t last = LastMoment(*item, curves_.Trusted(curve) ? &curve : nullptr);
+      const int64_t last = LastMoment(*item, now);
       if (std::min(last, leaves) > now) {
         earliest_due = std::min(earliest_due, last);
         earliest_leave = std::min(earliest_leave, leaves);

@@ -14,9 +14,10 @@
 // Ownership: shares its items with whoever submitted them; never looks at payloads.
 // Threads: every method may be called from any thread. Push() never blocks; Pop() does. The mutex is that of
 // the device.
-// Invariants: (1) waiting rows <= max_queue_rows, but for one item larger than that in an empty queue, and
-// for items that Requeue() brought back. (2) After Close(), nothing new enters. (3) Of every pushed item each
-// row is handed out at most once, or the item is reported dead exactly once with no slice of it out.
+// Invariants: (1) waiting rows with a deadline, and those without, are each <= max_queue_rows, but for one
+// item larger than that when there is no other of its kind, and for items that Requeue() brought back. (2)
+// After Close(), nothing new enters. (3) Of every pushed item each row is handed out at most once, or the
+// item is reported dead exactly once with no slice of it out.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +53,7 @@ struct QueueItem {
   std::string lane_key;
   int64_t rows = 1;
   bool solo = false;     // Runs alone and unsplit.
-  std::string size_key;  // If solo: the bucket whose T(1) it takes.
+  std::string size_key;  // The bucket of T(n) that tells its time.
   int64_t accepted_ns = 0;
   int64_t deadline_ns = kNever;  // When the caller stops waiting.
   int64_t due_ns = kNever;       // When the answer must be ready for that; at most deadline_ns.
@@ -61,8 +62,7 @@ struct QueueItem {
   TenantId tenant = 0;
   double weight = 1;  // The tenant's.
 
-  // The bucket of T(n) that tells its time, and the n that it counts as.
-  const std::string& curve_key() const { return solo ? size_key : lane_key; }
+  // The n of T(n) that it counts as.
   int64_t curve_rows() const { return solo ? 1 : rows; }
 
   // Set by Push(): from acceptance to the answer, as predicted; 0: nothing is known. With kLate: what was
@@ -96,7 +96,9 @@ struct RunTicket {
   int64_t rows = 0;
   int64_t predicted_ns = 0;  // Typically; 0: nothing was known.
   int64_t high_ns = 0;       // Seldom more.
-  LatencyCurve* curve = nullptr;
+  int64_t started_ns = 0;
+  std::string size_key;  // Of its items.
+  bool solo = false;
 };
 
 // A run whose callers have all gone.
@@ -152,8 +154,9 @@ class BatchQueue {
   Decision Step(int64_t now, std::vector<Slice>* batch, std::vector<std::shared_ptr<QueueItem>>* dead,
                 RunTicket* ticket) MAAS_EXCLUDES(mu_);
 
-  // The run of a batch is over: it took `run_ns` (-1: it failed, which tells nothing about T(n)), of which
-  // the thread computed for `cpu_ns` (-1: not measured).
+  // The run of a batch is over: it took `run_ns` (-1: it failed), of which the thread computed for `cpu_ns`
+  // (-1: not measured). One that failed tells about T(n) only if it was ended because nobody waited for it
+  // any more, and not before half of its predicted time had passed.
   void EndRun(const RunTicket& ticket, int64_t run_ns, int64_t cpu_ns) MAAS_EXCLUDES(mu_);
 
   // A slice came back. True for the one call that finds the item whole, or dead with nothing out: that caller
@@ -161,8 +164,12 @@ class BatchQueue {
   bool Return(const Slice& slice) MAAS_EXCLUDES(mu_);
 
   // Puts items that were handed out whole back at the front, each to run alone, because their batch failed
-  // and one of them may be to blame for all. Works on a closed queue.
-  void Requeue(const std::vector<std::shared_ptr<QueueItem>>& items) MAAS_EXCLUDES(mu_);
+  // and one of them may be to blame for all. Works on a closed queue. *gone: those whose callers went away
+  // meanwhile, which are not put back; the caller completes them.
+  void Requeue(const std::vector<std::shared_ptr<QueueItem>>& items,
+               std::vector<std::shared_ptr<QueueItem>>* gone) MAAS_EXCLUDES(mu_);
+  // What still waits of an item, of which slices are out, is not to run.
+  void Abandon(QueueItem* item) MAAS_EXCLUDES(mu_);
   // Whether the item came back once: the next failure is its own.
   bool IsRetry(const QueueItem& item) MAAS_EXCLUDES(mu_);
   // Whether its caller went away while it ran.
@@ -202,7 +209,7 @@ class BatchQueue {
   };
   Scheduling ReadScheduling(int64_t now) MAAS_EXCLUDES(mu_);
   struct BucketCurve {
-    std::string lane_key;
+    std::string size_key;
     std::vector<LatencyCurve::Point> points;
   };
   std::vector<BucketCurve> ReadCurves() MAAS_EXCLUDES(mu_);
@@ -224,7 +231,7 @@ class BatchQueue {
   // Writes order_, without whom may not run any more at its front: those go to *dead.
   void OrderLane(Lane* lane, int64_t now, Items* dead) MAAS_REQUIRES(mu_);
   // The lane's own part of a view. REQUIRES: order_ is that of the lane and not empty.
-  LaneView ViewOf(const Lane& lane) MAAS_REQUIRES(mu_);
+  LaneView ViewOf(const Lane& lane, int64_t now) MAAS_REQUIRES(mu_);
   // Chooses from order_ and hands out; at most `room` rows. Nothing, if all that it looked at is hopeless.
   void TakeBatch(Lane* lane, int64_t room, int64_t now, std::vector<Slice>* batch, Items* dead)
       MAAS_REQUIRES(mu_);
@@ -235,16 +242,19 @@ class BatchQueue {
       MAAS_REQUIRES(mu_);
   // What the device is to know of a batch of up to `rows` rows, whose first is lost unless it runs alone by
   // `last_moment_ns`.
-  DueBatch DueOf(int64_t rows, int64_t last_moment_ns) const MAAS_REQUIRES(mu_);
+  DueBatch DueOf(const LatencyCurve& curve, int64_t rows, int64_t last_moment_ns) const MAAS_REQUIRES(mu_);
   void StartRun(const std::vector<Slice>& batch, int64_t now, RunTicket* ticket) MAAS_REQUIRES(mu_);
   // Whether the item may run.
   static bool IsReady(const QueueItem& item, int64_t now) {
     return item.deadline_ns > now && item.leaves_ns_ > now;
   }
-  // Until when the item can be answered in time if it runs alone; without a curve, when it expires.
-  int64_t LastMoment(const QueueItem& item, const LatencyCurve* curve) const;
+  // Until when the item can be answered in time if it runs alone, as far as T(n) is firm at `now`; else when
+  // it expires.
+  int64_t LastMoment(const QueueItem& item, int64_t now) const MAAS_REQUIRES(mu_);
   // It may not: it has expired, or waited so long that its policy takes it out or puts it behind the others.
   void Skip(Lane* lane, const std::shared_ptr<QueueItem>& item, int64_t now, Items* dead) MAAS_REQUIRES(mu_);
+  // Whether the callers of all of them have gone.
+  static bool NobodyWaits(const std::vector<const QueueItem*>& items);
   // `rows` rows of an item begin to wait, or end to.
   void Enter(Lane* lane, const std::shared_ptr<QueueItem>& item, int64_t rows) MAAS_REQUIRES(mu_);
   void Leave(Lane* lane, QueueItem* item, int64_t rows) MAAS_REQUIRES(mu_);
@@ -258,6 +268,10 @@ class BatchQueue {
   double Caution(int64_t now) const MAAS_REQUIRES(mu_);
   // What of its lane comes before the item.
   int64_t RowsAhead(const Lane& lane, const QueueItem& item) const MAAS_REQUIRES(mu_);
+  // The bucket of its items.
+  static const std::string& SizeKeyOf(const Lane& lane);
+  // How long solo items take on average; those of `otherwise` if none ran.
+  int64_t MeanSolo(const LatencyCurve& otherwise) const MAAS_REQUIRES(mu_);
   Ahead AheadOf(const Lane& lane, const QueueItem& item, const LatencyCurve& curve) const MAAS_REQUIRES(mu_);
 
   // Constant after construction.
@@ -271,10 +285,10 @@ class BatchQueue {
   Device::Member* member_ MAAS_GUARDED_BY(mu_);
   Lanes lanes_ MAAS_GUARDED_BY(mu_);
   FairShare fair_ MAAS_GUARDED_BY(mu_);
-  int64_t arrivals_ MAAS_GUARDED_BY(mu_) = 0;          // Pushed so far: the order of arrival.
-  int64_t rows_ MAAS_GUARDED_BY(mu_) = 0;              // Waiting, over all lanes.
-  int64_t requests_ MAAS_GUARDED_BY(mu_) = 0;          // Waiting, over all lanes.
-  int64_t untimed_requests_ MAAS_GUARDED_BY(mu_) = 0;  // Those of them without a deadline.
+  int64_t arrivals_ MAAS_GUARDED_BY(mu_) = 0;      // Pushed so far: the order of arrival.
+  int64_t rows_ MAAS_GUARDED_BY(mu_) = 0;          // Waiting, over all lanes.
+  int64_t requests_ MAAS_GUARDED_BY(mu_) = 0;      // Waiting, over all lanes.
+  int64_t untimed_rows_ MAAS_GUARDED_BY(mu_) = 0;  // Those of them without a deadline.
   // Waits turn out so much longer than T(n) says: for what predictions do not see, such as requests that come
   // later and go first. At least 1.
   double caution_ MAAS_GUARDED_BY(mu_) = 1;
@@ -285,6 +299,9 @@ class BatchQueue {
   int64_t earliest_due_ MAAS_GUARDED_BY(mu_) = kNever;
   int64_t earliest_leave_ MAAS_GUARDED_BY(mu_) = kNever;  // Not later than that of anything that waits.
   std::unordered_map<uint64_t, int64_t> requests_of_level_ MAAS_GUARDED_BY(mu_);  // None is 0.
+  int64_t timed_requests_ MAAS_GUARDED_BY(mu_) = 0;                               // Waiting, with a deadline.
+  // Of the runs of solo items, the later the more.
+  double solo_mean_ns_ MAAS_GUARDED_BY(mu_) = 0;
   std::vector<ActiveRun> active_ MAAS_GUARDED_BY(mu_);
   std::vector<Lane::Standing> order_ MAAS_GUARDED_BY(mu_);  // Scratch, as are the next two.
   std::vector<Waiting> waiting_ MAAS_GUARDED_BY(mu_);
@@ -300,7 +317,8 @@ class BatchQueue {
   int64_t signalled_ns_ MAAS_GUARDED_BY(mu_) = kNever;  // When a push last woke a sleeping instance.
   GatherMemory memory_ MAAS_GUARDED_BY(mu_);
   LoadMeter meter_ MAAS_GUARDED_BY(mu_);
-  RateMeter demand_ MAAS_GUARDED_BY(mu_);  // Rows asked for.
+  RateMeter demand_ MAAS_GUARDED_BY(mu_);        // Rows asked for.
+  RateMeter timed_demand_ MAAS_GUARDED_BY(mu_);  // Those of them with a deadline.
   LatencyCurves curves_ MAAS_GUARDED_BY(mu_);
   bool closed_ MAAS_GUARDED_BY(mu_) = false;  // Goes false -> true once.
 };

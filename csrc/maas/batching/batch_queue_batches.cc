@@ -16,6 +16,8 @@ constexpr size_t kMostAhead = 512;
 constexpr int64_t kStaleFactor = 2;
 // Unless it comes before others, an item makes nobody late; this many of the others are looked at.
 constexpr int kMostOvertaken = 256;
+// And so many other lanes.
+constexpr int kMostLanes = 16;
 
 }  // namespace
 
@@ -50,7 +52,7 @@ Lane* BatchQueue::PickLane(int64_t now, LaneView* view, Items* dead) {
       }
       continue;
     }
-    const LaneView mine = ViewOf(lane);
+    const LaneView mine = ViewOf(lane, now);
     const int64_t due = DueAt(options_.batch, mine, meter_.WakeLag());
     if (best == nullptr || ComesBefore(mine, due, *view, best_due, now)) {
       best = &lane;
@@ -79,13 +81,13 @@ void BatchQueue::OrderLane(Lane* lane, int64_t now, Items* dead) {
   }
 }
 
-LaneView BatchQueue::ViewOf(const Lane& lane) {
+LaneView BatchQueue::ViewOf(const Lane& lane, int64_t now) {
   const QueueItem& front = **order_.front().item;
   LaneView view{lane.rows, lane.requests, front.accepted_ns, requests_, earliest_due_};
   view.rank = front.place_.rank;
   view.at_once = closed_ || front.solo || front.place_.again;
   const bool owed = !front.place_.timed && static_cast<int64_t>(owed_) >= front.rows;
-  view.last_start_ns = owed ? 0 : LastMoment(front, &curves_.Find(front.curve_key()));
+  view.last_start_ns = owed ? 0 : LastMoment(front, now);
   if (fair_.waiting() > 1) view.virtual_time = fair_.VirtualTime(front.place_.tenant);
   if (prioritized_ || options_.batch.max_queue_delay_ns > 0) {
     lane.ForEach([&view](const std::shared_ptr<QueueItem>& item) {
@@ -121,11 +123,11 @@ void BatchQueue::Skip(Lane* lane, const std::shared_ptr<QueueItem>& item, int64_
 void BatchQueue::TakeBatch(Lane* lane, int64_t room, int64_t now, std::vector<Slice>* batch, Items* dead) {
   const std::shared_ptr<QueueItem> front = *order_.front().item;
   const bool whole = front->solo || front->rows <= options_.batch.max_batch_rows;
-  const bool untimed_waits = untimed_requests_ > 0;
+  const bool untimed_waits = untimed_rows_ > 0;
   const int64_t left = front->rows - front->taken_;
   if (front->solo || front->place_.again || !whole) {
-    const LatencyCurve& curve = curves_.Find(front->curve_key());
-    if (curves_.Trusted(curve) &&
+    const LatencyCurve& curve = curves_.Find(front->size_key);
+    if (curves_.Firm(curve, now) &&
         IsHopeless(curve, options_.batch.max_batch_rows, {front->solo ? 1 : left, front->due_ns}, now)) {
       if (Kill(lane, front.get(), Death::kHopeless)) dead->push_back(front);
       return;
@@ -144,22 +146,28 @@ void BatchQueue::TakeBatch(Lane* lane, int64_t room, int64_t now, std::vector<Sl
     const auto rows = static_cast<double>(slice.rows);
     owed_ += slice.item->place_.timed ? rows * kUntimedShare / (1 - kUntimedShare) : -rows;
   }
-  owed_ = std::clamp(owed_, 0.0, static_cast<double>(kMostOwedBatches * options_.batch.max_batch_rows));
+  // Below 0 when more than their share went in one piece.
+  const auto most = static_cast<double>(kMostOwedBatches * std::max(options_.batch.max_batch_rows, rows_));
+  owed_ = std::clamp(owed_, -most, most);
 }
 
 void BatchQueue::Choose(Lane* lane, int64_t room, int64_t now, Items* dead, Items* chosen) {
   const int64_t max_rows = options_.batch.max_batch_rows;
-  const LatencyCurve& curve = curves_.Find((*order_.front().item)->curve_key());
-  const bool trusted = curves_.Trusted(curve);
+  const LatencyCurve& curve = curves_.Find((*order_.front().item)->size_key);
+  const bool firm = curves_.Firm(curve, now);
   Items hopeless;
   Items alive;
+  // Those of the highest priority, if they have deadlines; otherwise nobody is more than the others.
+  const uint64_t rank = (*order_.front().item)->place_.rank;
+  const bool rank_counts = (*order_.front().item)->place_.timed;
   waiting_.clear();
   for (const Lane::Standing& one : order_) {
     const std::shared_ptr<QueueItem>& item = *one.item;
     // What runs alone waits for a batch of its own.
     if (item->solo || item->place_.again || item->rows > max_rows) break;
-    const Waiting waiting{one.rows, item->due_ns};
-    if (!IsReady(*item, now) || (trusted && IsHopeless(curve, max_rows, waiting, now))) {
+    const bool counts = item->place_.timed && item->place_.rank == rank;
+    const Waiting waiting{one.rows, item->due_ns, counts || !rank_counts};
+    if (!IsReady(*item, now) || (firm && IsHopeless(curve, max_rows, waiting, now))) {
       hopeless.push_back(item);
       continue;
     }
@@ -169,9 +177,9 @@ void BatchQueue::Choose(Lane* lane, int64_t room, int64_t now, Items* dead, Item
   chosen->clear();
   if (!alive.empty()) {
     Choice choice{INT64_MIN, room};
-    if (trusted) {
+    if (firm) {
       const double price =
-          TimePrice(demand_.Rate(now), curve.BestRate(max_rows) * device_->ShareOf(member_, now));
+          TimePrice(timed_demand_.Rate(now), curve.BestRate(max_rows) * device_->ShareOf(member_, now));
       choice = ChooseBatch(curve, waiting_, room, price, now);
     }
     int64_t rows = 0;
@@ -206,29 +214,31 @@ void BatchQueue::HandOut(Lane* lane, const std::shared_ptr<QueueItem>& item, int
 
 void BatchQueue::Enter(Lane* lane, const std::shared_ptr<QueueItem>& item, int64_t rows) {
   item->waiting_ = true;
-  lane->Add(item->place_, rows, item);
+  // A solo item counts as one run.
+  lane->Add(item->place_, item->solo ? 1 : rows, item);
   lane->rows += rows;
   ++lane->requests;
   rows_ += rows;
   ++requests_;
-  if (!item->place_.timed) ++untimed_requests_;
+  if (!item->place_.timed) untimed_rows_ += rows;
   fair_.Enter(item->place_.tenant, item->place_.weight);
   if (prioritized_) ++requests_of_level_[item->place_.rank / 2];
   if (item->place_.timed) {
-    const LatencyCurve& curve = curves_.Find(item->curve_key());
-    earliest_due_ = std::min(earliest_due_, LastMoment(*item, curves_.Trusted(curve) ? &curve : nullptr));
+    ++timed_requests_;
+    earliest_due_ = std::min(earliest_due_, LastMoment(*item, item->accepted_ns));
   }
 }
 
 void BatchQueue::Leave(Lane* lane, QueueItem* item, int64_t rows) {
   lane->rows -= rows;
   rows_ -= rows;
+  if (!item->place_.timed) untimed_rows_ -= rows;
   if (item->death_ == Death::kNone && item->taken_ < item->rows) return;
   item->waiting_ = false;
   lane->Remove(item->place_, item);
   --lane->requests;
   --requests_;
-  if (!item->place_.timed) --untimed_requests_;
+  if (item->place_.timed && --timed_requests_ == 0) earliest_due_ = kNever;
   fair_.Leave(item->place_.tenant);
   if (!prioritized_) return;
   const auto of_level = requests_of_level_.find(item->place_.rank / 2);
@@ -247,10 +257,11 @@ bool BatchQueue::Kill(Lane* lane, QueueItem* item, Death why) {
   return item->slices_out_ == 0;
 }
 
-int64_t BatchQueue::LastMoment(const QueueItem& item, const LatencyCurve* curve) const {
+int64_t BatchQueue::LastMoment(const QueueItem& item, int64_t now) const {
   if (item.deadline_ns == kNever) return kNever;
-  if (curve == nullptr || !curve->known()) return item.deadline_ns;
-  return item.due_ns - curve->Typical(std::min(item.curve_rows(), options_.batch.max_batch_rows));
+  const LatencyCurve& curve = curves_.Find(item.size_key);
+  if (!curves_.Firm(curve, now)) return item.deadline_ns;
+  return item.due_ns - curve.Typical(std::min(item.curve_rows(), options_.batch.max_batch_rows));
 }
 
 double BatchQueue::Caution(int64_t now) const {
@@ -266,12 +277,23 @@ int64_t BatchQueue::RowsAhead(const Lane& lane, const QueueItem& item) const {
   if (const int64_t others = lane.TimedRowsOfOthers(place); others > 0) {
     const double share = fair_.ShareOf(place.tenant, place.weight);
     const double theirs = static_cast<double>(mine + item.rows) * (1 - share) / share;
-    ahead += std::min(others, static_cast<int64_t>(theirs));
+    ahead += static_cast<int64_t>(std::min(static_cast<double>(others), theirs));
   }
   if (place.timed && lane.HasUntimed(place.rank)) {
-    ahead += static_cast<int64_t>(owed_ + static_cast<double>(mine) * kUntimedShare / (1 - kUntimedShare));
+    ahead += static_cast<int64_t>(std::max(owed_, 0.0) +
+                                  static_cast<double>(mine) * kUntimedShare / (1 - kUntimedShare));
   }
   return ahead;
+}
+
+const std::string& BatchQueue::SizeKeyOf(const Lane& lane) {
+  static const std::string kNone;
+  const QueueItem* const any = lane.Any();
+  return any == nullptr ? kNone : any->size_key;
+}
+
+int64_t BatchQueue::MeanSolo(const LatencyCurve& otherwise) const {
+  return solo_mean_ns_ > 0 ? static_cast<int64_t>(solo_mean_ns_) : otherwise.Mean(1);
 }
 
 Ahead BatchQueue::AheadOf(const Lane& lane, const QueueItem& item, const LatencyCurve& curve) const {
@@ -281,9 +303,29 @@ Ahead BatchQueue::AheadOf(const Lane& lane, const QueueItem& item, const Latency
   ahead.free_ns = device_->FreeAt(member_, now);
   ahead.rows = RowsAhead(lane, item);
   ahead.share = device_->ShareOf(member_, now) / Caution(now);
-  // Lanes take turns by deadline; so all of them come first, at worst.
-  if (const int64_t others = rows_ - lane.rows; others > 0) {
-    ahead.other_ns = (others + max_rows - 1) / max_rows * curve.Mean(max_rows);
+  // What is due earlier in other lanes comes first. A lane's curve is that of its items; where lanes are
+  // many, a few stand for all.
+  if (lanes_.size() > 1) {
+    double others_ns = 0;
+    int looked_at = 0;
+    for (const auto& [key, other] : lanes_) {
+      if (&other == &lane || other.empty()) continue;
+      if (++looked_at > kMostLanes) break;
+      const int64_t rows = other.TimedRowsDueBy(item.place_.rank, item.due_ns);
+      if (rows == 0) continue;
+      const LatencyCurve& theirs = curves_.Find(SizeKeyOf(other));
+      const LatencyCurve& known = theirs.known() ? theirs : curve;
+      const double batches = std::ceil(static_cast<double>(rows) / static_cast<double>(max_rows));
+      others_ns += batches * static_cast<double>(known.Mean(std::min(rows, max_rows)));
+    }
+    const auto lanes = static_cast<double>(lanes_.size());
+    if (looked_at > kMostLanes) others_ns *= lanes / kMostLanes;
+    ahead.other_ns = static_cast<int64_t>(std::min(others_ns, static_cast<double>(LatencyCurve::kMostNs)));
+  }
+  if (item.solo && ahead.rows > 0) {
+    // Each is a run of its own, of whatever size.
+    ahead.other_ns += ahead.rows * MeanSolo(curve);
+    ahead.rows = 0;
   }
   if (item.due_ns != kNever) {
     ahead.target_rows = TargetRows(curve, max_rows, demand_.Rate(now), item.due_ns - now);
@@ -292,7 +334,7 @@ Ahead BatchQueue::AheadOf(const Lane& lane, const QueueItem& item, const Latency
 }
 
 bool BatchQueue::WouldBeLate(const Lane& lane, QueueItem* item) {
-  const LatencyCurve& curve = curves_.Find(item->curve_key());
+  const LatencyCurve& curve = curves_.Find(item->size_key);
   if (!curve.known()) return false;
   const int64_t now = item->accepted_ns;
   const int64_t max_rows = options_.batch.max_batch_rows;
@@ -344,7 +386,8 @@ BatchQueue::Scheduling BatchQueue::ReadScheduling(int64_t now) {
   curves_.ForEach([&](const std::string& key, const LatencyCurve& curve) {
     best_rate = std::max(best_rate, curve.BestRate(options_.batch.max_batch_rows));
     if (read.predicted_ns != 0) return;
-    one.lane_key = key;
+    one.size_key = key;
+    // Shapes without values of their own: their lane has the same key.
     const auto lane = lanes_.find(key);
     const Ahead ahead = AheadOf(lane == lanes_.end() ? Lane() : lane->second, one, curve);
     read.predicted_ns = PredictAnswer(curve, options_.batch.max_batch_rows, ahead, 1) - now;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "maas/batching/batch_queue_testing.h"
@@ -258,6 +259,7 @@ TEST_F(BatchQueueBatchesTest, EachItemEndsOnceAndNothingHopelessIsRun) {
     std::vector<std::shared_ptr<TestItem>> waiting;
     int pushed = 0;
     int64_t busy_until = 0;
+    int64_t known_until = 0;  // What runs take is firm until then.
     while (pushed < 2'000 || queue_->waiting_rows() > 0 || busy_until != 0) {
       for (int64_t i = pick(4); i > 0 && pushed < 2'000; --i) {
         auto item = Item(pushed, 1 + pick(pick(10) == 0 ? 9 : 2));
@@ -276,6 +278,7 @@ TEST_F(BatchQueueBatchesTest, EachItemEndsOnceAndNothingHopelessIsRun) {
       }
       if (busy_until != 0 && clock_.Now() >= busy_until) {
         queue_->EndRun(ticket_, RunNs(BatchRows()), -1);
+        known_until = clock_.Now() + LatencyCurve::kLeastFreshNs;
         for (const Slice& slice : batch_) {
           if (queue_->Return(slice)) ++ended[static_cast<size_t>(IdOf(slice.item))];
         }
@@ -286,7 +289,7 @@ TEST_F(BatchQueueBatchesTest, EachItemEndsOnceAndNothingHopelessIsRun) {
         for (const int id : IdsOf(dead_)) ++ended[static_cast<size_t>(id)];
         for (const Slice& slice : batch_) {
           EXPECT_GT(slice.item->deadline_ns, clock_.Now());
-          if (slice.rows == slice.item->rows) {
+          if (slice.rows == slice.item->rows && clock_.Now() <= known_until) {
             EXPECT_GE(slice.item->deadline_ns, clock_.Now() + RunNs(slice.rows)) << "hopeless";
           }
         }
@@ -296,6 +299,115 @@ TEST_F(BatchQueueBatchesTest, EachItemEndsOnceAndNothingHopelessIsRun) {
     }
     for (size_t id = 0; id < ended.size(); ++id) EXPECT_EQ(ended[id], 1) << id;
   }
+}
+
+TEST_F(BatchQueueBatchesTest, AnEstimateFromLoadThatIsFarTooHighDropsNothing) {
+  BatchQueue::Options options = Options(kMaxRows, 0, 1'000);
+  options.device = std::make_shared<Device>(1.0);
+  Make(std::move(options));
+  queue_->SeedRun(1, 500 * kMs);
+  int served = 0;
+  for (int i = 0; i < 100; ++i) {
+    const bool accepted = PushFor(i, 200 * kMs) == PushResult::kOk;
+    served += Run().empty() ? 0 : 1;
+    EXPECT_TRUE(!accepted || dead_.empty()) << i;
+    clock_.Advance(200 * kMs);
+  }
+  EXPECT_GE(served, 98);
+}
+
+TEST_F(BatchQueueBatchesTest, ARunThatWasEndedWhenItTookTooLongTeachesThatItDoes) {
+  WarmUp();
+  int started = 0;
+  for (int i = 0; i < 200; ++i) {
+    PushFor(i, 100 * kMs);
+    if (Step().empty()) {
+      clock_.Advance(100 * kMs);
+      continue;
+    }
+    ++started;
+    clock_.Advance(101 * kMs);
+    for (const Slice& slice : batch_) queue_->Cancel(slice.item.get(), &interrupts_);
+    queue_->EndRun(ticket_, -1, -1);
+  }
+  EXPECT_LT(started, 100) << "it would take more than 100 ms, and nobody waits so long";
+}
+
+TEST_F(BatchQueueBatchesTest, NobodyWithADeadlineIsGivenUpForTheSakeOfThoseWithout) {
+  WarmUp();
+  for (int id = 1'000; id < 1'900; ++id) Push(id);
+  int served = 0;
+  for (int round = 0; round < 100; ++round) {
+    // Time for a run of two, not of four.
+    ASSERT_EQ(PushFor(round, 22 * kMs), PushResult::kOk) << round;
+    for (const int id : Run()) served += id == round ? 1 : 0;
+  }
+  EXPECT_GE(served, 95);
+}
+
+TEST_F(BatchQueueBatchesTest, WhatHasNoDeadlineLeavesTheOthersTheirPlaces) {
+  WarmUp();
+  Push(1, 1'000);
+  EXPECT_EQ(queue_->Push(Item(2)), PushResult::kFull);
+  EXPECT_EQ(PushFor(3, 1'000 * kMs), PushResult::kOk);
+  EXPECT_THAT(Step(), ElementsAre(3));
+}
+
+TEST_F(BatchQueueBatchesTest, WhatHasNoDeadlineGetsItsShareInLargePiecesToo) {
+  WarmUp();
+  for (int id = 1'000; id < 1'200; ++id) Push(id, kMaxRows);
+  int64_t timed = 0;
+  int64_t untimed = 0;
+  for (int round = 0; round < 400; ++round) {
+    for (int i = 0; i < 20; ++i) PushFor(i, 100 * kMs);
+    Step();
+    for (const Slice& slice : batch_) (IdOf(slice.item) >= 1'000 ? untimed : timed) += slice.rows;
+    End(RunNs(BatchRows()));
+  }
+  const double share = static_cast<double>(untimed) / static_cast<double>(untimed + timed);
+  EXPECT_GT(share, 0.05);
+  EXPECT_LT(share, 0.15);
+}
+
+TEST_F(BatchQueueBatchesTest, AnotherBucketKeepsOutOnlyWhatItComesBefore) {
+  BatchQueue::Options options = Options(1, 0, 10'000);
+  options.device = std::make_shared<Device>(1.0);
+  Make(std::move(options));
+  const auto push = [this](const std::string& bucket, int64_t patience_ns) {
+    auto item = Item(1, 1, bucket);
+    item->size_key = bucket;
+    if (patience_ns > 0) item->deadline_ns = clock_.Now() + patience_ns;
+    last_ = item;
+    return queue_->Push(item);
+  };
+  const auto run = [this](int64_t ns) {
+    ASSERT_FALSE(Step().empty());
+    End(ns);
+  };
+  push("slow", 0);
+  run(200 * kMs);
+  push("quick", 0);
+  run(5 * kMs);
+  for (int i = 0; i < 100; ++i) push("slow", 0);
+  EXPECT_EQ(push("quick", 100 * kMs), PushResult::kOk) << "what has no deadline comes later";
+  for (int i = 0; i < 30; ++i) ASSERT_EQ(push("quick", 20'000 * kMs), PushResult::kOk);
+  EXPECT_EQ(push("quick", 100 * kMs), PushResult::kOk) << "and what is due later";
+  EXPECT_EQ(push("slow", 21'000 * kMs), PushResult::kOk);
+  EXPECT_LT(last_->predicted_ns, 1'000 * kMs) << "32 of 5 ms go before it, not of 200";
+}
+
+TEST_F(BatchQueueBatchesTest, WhatIsRefusedLeavesNoLaneBehind) {
+  WarmUp();
+  Push(0, kMaxRows);
+  ASSERT_THAT(Step(), ElementsAre(0));
+  for (int i = 0; i < 100; ++i) {
+    auto item = Item(i, 1, "shape " + std::to_string(i));
+    item->deadline_ns = clock_.Now() + 1;
+    EXPECT_EQ(queue_->Push(item), PushResult::kLate);
+  }
+  End(RunNs(kMaxRows));
+  Step();
+  EXPECT_EQ(queue_->waiting_rows(), 0);
 }
 
 }  // namespace

@@ -114,7 +114,7 @@ TEST_F(BatchQueuePriorityTest, AFailedBatchComesBackAtItsOwnLevel) {
   PushAt(2, 1);
   PushAt(2, 2);
   EXPECT_THAT(Step(), ElementsAre(1, 2));
-  queue_->Requeue({batch_[0].item, batch_[1].item});
+  queue_->Requeue({batch_[0].item, batch_[1].item}, &dead_);
   PushAt(1, 3);
   EXPECT_THAT(Step(), ElementsAre(3));
   EXPECT_THAT(Step(), ElementsAre(1));
@@ -192,7 +192,7 @@ TEST_F(BatchQueuePriorityTest, WhatHasBegunOrRunsAgainDoesNotTimeOut) {
   Push(2);
   Push(3);
   EXPECT_THAT(Step(), ElementsAre(2, 3));
-  queue_->Requeue({batch_[0].item, batch_[1].item});
+  queue_->Requeue({batch_[0].item, batch_[1].item}, &dead_);
   clock_.Advance(20 * kMs);
   EXPECT_THAT(Expired(), IsEmpty());
   EXPECT_THAT(Step(), ElementsAre(2));

@@ -349,7 +349,7 @@ TEST_F(BatchQueueTest, RequeuedItemsComeBackFirstAndOneByOne) {
   EXPECT_FALSE(queue_->IsRetry(*again[0]));
   Push(5);
   queue_->Close();
-  queue_->Requeue(again);
+  queue_->Requeue(again, &dead_);
   EXPECT_EQ(queue_->waiting_rows(), 5);
   for (int id : {1, 2, 3, 4, 5}) EXPECT_THAT(Step(), ElementsAre(id));
   EXPECT_TRUE(queue_->IsRetry(*again[0]));
@@ -364,7 +364,7 @@ TEST_F(BatchQueueTest, RequeuedItemsCanBeCancelledAndExpire) {
   ASSERT_THAT(Step(), ElementsAre(2, 1, 3)) << "who has a deadline first";
   std::vector<std::shared_ptr<QueueItem>> again;
   for (const Slice& slice : batch_) again.push_back(slice.item);
-  queue_->Requeue(again);
+  queue_->Requeue(again, &dead_);
   EXPECT_TRUE(queue_->Cancel(cancelled.get(), &interrupts_));
   clock_.Advance(10);
   std::vector<std::shared_ptr<QueueItem>> dead;

@@ -113,7 +113,8 @@ class Storm {
         std::vector<std::shared_ptr<QueueItem>> again;
         for (const Slice& slice : batch) again.push_back(slice.item);
         queue_.EndRun(ticket, -1, -1);
-        queue_.Requeue(again);
+        queue_.Requeue(again, &dead);
+        Complete(dead);
         continue;
       }
       int64_t rows = 0;

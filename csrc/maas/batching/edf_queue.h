@@ -56,6 +56,27 @@ class EdfQueue {
   // Calls visit(const Entry&) in order until it returns false. False: it did.
   template <typename Visit>
   bool ForEach(const Visit& visit) const;
+  // Walks in order. Valid until the queue changes.
+  class Cursor {
+   public:
+    explicit Cursor(const EdfQueue* queue) : queue_(queue) {}
+    // Null at the end.
+    const Entry* Next() {
+      while (chunk_ < queue_->chunks_.size()) {
+        const auto live = queue_->chunks_[chunk_].live();
+        if (at_ < live.size()) return &live[at_++];
+        ++chunk_;
+        at_ = 0;
+      }
+      return nullptr;
+    }
+
+   private:
+    const EdfQueue* queue_;
+    size_t chunk_ = 0;
+    size_t at_ = 0;
+  };
+
   // Calls visit(deadline_ns, rows, rows_before) for entries behind which a new one with `deadline_ns` would
   // not stand: of each chunk the first and the last of them; until it returns false. False: it did.
   template <typename Visit>

@@ -38,38 +38,35 @@ class Lane::Merge {
   }
 
  private:
-  // The entries of one tenant, and how far it was served.
-  struct Cursor {
-    std::vector<Standing> entries;
-    size_t next = 0;
-    double virtual_time = 0;
-    double weight = 1;
+  // A tenant, and how far it was served.
+  struct Turn {
+    double virtual_time;
+    double weight;
+    const EdfQueue::Entry* next;
+    EdfQueue::Cursor rest;
   };
 
   void Shared(const Tier& tier, EdfQueue Party::*queue, int64_t until, int64_t skip) {
-    std::vector<Cursor> cursors;
+    std::vector<Turn> turns;
     for (const Party& party : tier.parties) {
-      if ((party.*queue).empty()) continue;
-      Cursor& cursor = cursors.emplace_back();
-      cursor.virtual_time = fair_.VirtualTime(party.tenant);
-      cursor.weight = party.weight;
-      int64_t rows = 0;
-      (party.*queue).ForEach([&](const EdfQueue::Entry& entry) {
-        cursor.entries.push_back({&entry.item, entry.rows});
-        rows += entry.rows;
-        return rows < rows_ && rows < until && cursor.entries.size() < most_;
-      });
+      EdfQueue::Cursor rest(&(party.*queue));
+      const EdfQueue::Entry* const first = rest.Next();
+      if (first != nullptr) turns.push_back({fair_.VirtualTime(party.tenant), party.weight, first, rest});
     }
+    const auto later = [](const Turn& a, const Turn& b) { return a.virtual_time > b.virtual_time; };
+    std::make_heap(turns.begin(), turns.end(), later);
     int64_t seen = 0;
-    while (!full() && seen < until) {
-      Cursor* next = nullptr;
-      for (Cursor& cursor : cursors) {
-        if (cursor.next == cursor.entries.size()) continue;
-        if (next == nullptr || cursor.virtual_time < next->virtual_time) next = &cursor;
+    while (!full() && seen < until && !turns.empty()) {
+      std::pop_heap(turns.begin(), turns.end(), later);
+      Turn& turn = turns.back();
+      const Standing one{&turn.next->item, turn.next->rows};
+      turn.virtual_time += static_cast<double>(one.rows) / turn.weight;
+      turn.next = turn.rest.Next();
+      if (turn.next == nullptr) {
+        turns.pop_back();
+      } else {
+        std::push_heap(turns.begin(), turns.end(), later);
       }
-      if (next == nullptr) return;
-      const Standing& one = next->entries[next->next++];
-      next->virtual_time += static_cast<double>(one.rows) / next->weight;
       const bool taken = seen < skip;
       seen += one.rows;
       if (!taken) Take(one);
@@ -174,6 +171,17 @@ void Lane::Tidy(Tier* tier, Party* party) {
   if (idle && tiers_.size() > 1) tiers_.erase(tiers_.begin() + (tier - tiers_.data()));
 }
 
+const QueueItem* Lane::Any() const {
+  for (const Tier& tier : tiers_) {
+    if (!tier.again.empty()) return tier.again.front().get();
+    for (const Party& party : tier.parties) {
+      if (!party.timed.empty()) return party.timed.Front().item.get();
+      if (!party.untimed.empty()) return party.untimed.Front().item.get();
+    }
+  }
+  return nullptr;
+}
+
 int64_t Lane::RowsOfHigherTiers(uint64_t rank) const {
   int64_t sum = 0;
   for (const Tier& tier : tiers_) {
@@ -194,6 +202,18 @@ int64_t Lane::TimedRowsOfOthers(const Place& place) const {
   int64_t sum = 0;
   for (const Party& party : tier->parties) {
     if (party.tenant != place.tenant) sum += party.timed.rows();
+  }
+  return sum;
+}
+
+int64_t Lane::TimedRowsDueBy(uint64_t rank, int64_t due_ns) const {
+  int64_t sum = 0;
+  for (const Tier& tier : tiers_) {
+    if (tier.rank > rank) break;
+    for (const ItemPtr& item : tier.again) sum += item->rows;
+    for (const Party& party : tier.parties) {
+      sum += tier.rank < rank ? party.timed.rows() : party.timed.RowsBefore(due_ns);
+    }
   }
   return sum;
 }

@@ -69,11 +69,17 @@ class Lane {
     }
   }
 
+  // One that waits; null if none does.
+  const QueueItem* Any() const;
+
   // What a new one with this place would have to wait for, and whom it would keep waiting.
   // Rows of tiers before its own, and all that came back from failed batches.
   int64_t RowsOfHigherTiers(uint64_t rank) const;
   // Rows with a deadline of other tenants in its tier.
   int64_t TimedRowsOfOthers(const Place& place) const;
+  // Rows with a deadline, of its tier due by `due_ns` and of higher ones all: what goes before it from a lane
+  // that is not its own.
+  int64_t TimedRowsDueBy(uint64_t rank, int64_t due_ns) const;
   // Rows of its own tenant that it stands behind.
   int64_t RowsBefore(const Place& place) const;
   bool HasUntimed(uint64_t rank) const;

@@ -162,16 +162,20 @@ void LatencyCurve::ReadPace() {
   if (size_ == 0) return;
   WindowQuantile<kWindow> pace;
   size_t counted = 0;
+  double quick = 0;  // The slowest of the last kQuick.
   for (size_t i = 1; i <= size_; ++i) {
     const Run& run = window_[(next_ + kWindow - i) % kWindow];
     if (run.at_load) {
       pace.Add(run.ns);
     } else if (counted < kFewest || last_run_ns_ - run.at_ns <= kRecentNs) {
-      pace.Add(run.ns / Learned(run.place));
+      const double one = run.ns / Learned(run.place);
+      pace.Add(one);
+      if (counted < kQuick) quick = std::max(quick, one);
       ++counted;
     }
   }
   typical_pace_ = pace.Quantile(0.5);
+  if (counted >= kQuick) typical_pace_ = std::min(typical_pace_, quick);
   mean_pace_ = pace.MeanUpTo(kOutlier * typical_pace_);
   high_pace_ = std::min(pace.Quantile(kHighQuantile), kMostHigh * typical_pace_);
   if (typical_pace_ <= kMostPace && typical_pace_ >= 1 / kMostPace) return;
@@ -200,6 +204,7 @@ void LatencyCurve::Seed(int64_t rows, int64_t ns) {
 
 void LatencyCurve::Record(int64_t rows, int64_t ns, int64_t now) {
   last_run_ns_ = std::max(last_run_ns_, now);
+  last_took_ns_ = std::max<int64_t>(ns, 0);
   const Run run{Cut(ns), PlaceOf(rows), false, now};
   if (!Measured(run.place)) {
     Define(run.place, run.ns / typical_pace_, kYoungRuns);
@@ -216,8 +221,8 @@ void LatencyCurve::Record(int64_t rows, int64_t ns, int64_t now) {
 
 bool LatencyCurve::Fresh(int64_t now) const {
   constexpr int64_t kNoRun = std::numeric_limits<int64_t>::min();
-  const int64_t run_ns = std::min(Typical(1), kMostFreshNs);
-  const int64_t fresh_ns = std::clamp(kFreshRuns * run_ns, kLeastFreshNs, kMostFreshNs);
+  const int64_t took_ns = std::min(last_took_ns_, kMostFreshNs);
+  const int64_t fresh_ns = std::clamp(kFreshRuns * took_ns, kLeastFreshNs, kMostFreshNs);
   return last_run_ns_ != kNoRun && last_run_ns_ >= std::max(now, kNoRun + fresh_ns) - fresh_ns;
 }
 

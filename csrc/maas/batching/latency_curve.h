@@ -39,11 +39,14 @@ class LatencyCurve {
   // few ran, a few good runs put the pace right.
   static constexpr int64_t kRecentNs = 2'000'000'000;
   static constexpr size_t kFewest = 4;
-  // An estimate is fresh for so many times what a run of one row takes, and at least and at most so long. An
-  // older one is no reason to refuse anything.
-  static constexpr int64_t kFreshRuns = 10;
+  // A disturbance makes runs slower, never quicker: when so many in a row were quicker than the median, the
+  // slowest of them counts instead.
+  static constexpr size_t kQuick = 3;
+  // An estimate is fresh for so many times what the last run took, and at least and at most so long. An older
+  // one is no reason to refuse or drop anything: somebody has to go and see.
+  static constexpr int64_t kFreshRuns = 4;
   static constexpr int64_t kLeastFreshNs = 100'000'000;
-  static constexpr int64_t kMostFreshNs = 2'000'000'000;
+  static constexpr int64_t kMostFreshNs = int64_t{3'600} * 1'000'000'000;
   // A day: longer than anybody waits, short enough to be added and multiplied without care. Times are cut to
   // 1 ns and this.
   static constexpr int64_t kMostNs = int64_t{86'400} * 1'000'000'000;
@@ -129,7 +132,8 @@ class LatencyCurve {
   double typical_pace_ = 1;
   double mean_pace_ = 1;
   double high_pace_ = 1;
-  int64_t last_run_ns_ = std::numeric_limits<int64_t>::min();
+  int64_t last_run_ns_ = std::numeric_limits<int64_t>::min();  // When it ended.
+  int64_t last_took_ns_ = 0;
 };
 
 }  // namespace maas

@@ -21,44 +21,48 @@ TEST(LatencyCurves, WhatWasMeasuredAtLoadIsOfTheModelThatHasOneShape) {
 
 TEST(LatencyCurves, EachBucketLearnsFromItsOwnRuns) {
   LatencyCurves curves;
-  LatencyCurve* const small = curves.Of("16");
-  LatencyCurve* const large = curves.Of("512");
   for (int i = 0; i < 40; ++i) {
-    curves.Record(small, 1, 0, 0, kMs, i);
-    curves.Record(large, 1, 0, 0, 90 * kMs, i);
+    curves.Record("16", 1, 0, 0, kMs, i);
+    curves.Record("512", 1, 0, 0, 90 * kMs, i);
   }
   EXPECT_EQ(curves.Find("16").Typical(1), kMs);
   EXPECT_EQ(curves.Find("512").Typical(1), 90 * kMs);
-  EXPECT_EQ(curves.Of("16"), small);
 }
 
-TEST(LatencyCurves, BucketsBeyondTheMostShareOneCurve) {
+TEST(LatencyCurves, RemembersTheBucketsThatRanLast) {
   LatencyCurves curves;
-  for (size_t i = 0; i < LatencyCurves::kMostBuckets; ++i) curves.Of(std::to_string(i));
-  LatencyCurve* const shared = curves.Of("another");
-  EXPECT_EQ(shared, curves.Of("and another"));
-  curves.Record(shared, 1, 0, 0, kMs, 0);
-  EXPECT_EQ(&curves.Find("a third"), shared);
-  int known = 0;
-  curves.ForEach([&known](const std::string& key, const LatencyCurve&) {
-    EXPECT_EQ(key, "");
-    ++known;
-  });
-  EXPECT_EQ(known, 1);
+  const auto most = static_cast<int64_t>(LatencyCurves::kMostBuckets);
+  for (int64_t i = 0; i < most; ++i) curves.Record(std::to_string(i), 1, 0, 0, kMs, i);
+  curves.Record("0", 1, 0, 0, kMs, most);
+  curves.Record("another", 1, 0, 0, kMs, most + 1);
+  EXPECT_TRUE(curves.Find("0").known());
+  EXPECT_FALSE(curves.Find("1").known());
+  EXPECT_TRUE(curves.Find("another").known());
+  int64_t known = 0;
+  curves.ForEach([&known](const std::string&, const LatencyCurve&) { ++known; });
+  EXPECT_EQ(known, most);
 }
 
 TEST(LatencyCurves, NoneIsTrustedWhilePredictionsOfTheVersionAreWrong) {
   LatencyCurves curves;
   curves.Seed(1, kMs);
-  LatencyCurve* const other = curves.Of("16");
-  curves.Record(other, 1, 0, 0, kMs, 0);
+  curves.Record("16", 1, 0, 0, kMs, 0);
   for (int i = 0; i < PredictionCheck::kDistrustAt; ++i) {
     EXPECT_TRUE(curves.Trusted(curves.Find(""))) << i;
-    curves.Record(other, 1, kMs, kMs, 100 * kMs, i);
+    curves.Record("16", 1, kMs, kMs, 100 * kMs, i);
   }
   EXPECT_FALSE(curves.Trusted(curves.Find("")));
-  EXPECT_FALSE(curves.Trusted(*other));
+  EXPECT_FALSE(curves.Trusted(curves.Find("16")));
   EXPECT_EQ(curves.check().lapses(), 1u);
+}
+
+TEST(LatencyCurves, WhatWasMeasuredAtLoadIsNotFirm) {
+  LatencyCurves curves;
+  curves.Seed(1, kMs);
+  EXPECT_FALSE(curves.Firm(curves.Find(""), 0));
+  curves.Record("", 1, 0, 0, kMs, 5);
+  EXPECT_TRUE(curves.Firm(curves.Find(""), 5));
+  EXPECT_FALSE(curves.Firm(curves.Find(""), 5 + 3'600'000 * kMs));
 }
 
 }  // namespace

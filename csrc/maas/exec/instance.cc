@@ -227,7 +227,11 @@ void Instance::Deliver() {
         failed.push_back(slice.item);
       }
     }
-    if (!again.empty()) version_->queue.Requeue(again);
+    if (!again.empty()) {
+      std::vector<std::shared_ptr<QueueItem>> left;
+      version_->queue.Requeue(again, &left);
+      gone.insert(gone.end(), left.begin(), left.end());
+    }
     if (gone.size() == batch_.size()) VersionCounters::Add(&version_->counters.interrupted, 1);
     CompleteUnrun(&gone, Status(Code::kCancelled, "CANCELLED", "the caller went away"), Outcome::kCancelled);
     CompleteUnrun(&failed, failure_, Outcome::kFailed);
@@ -335,8 +339,7 @@ void Instance::FailSlice(const Slice& slice, const Status& status) {
   }
   // What still waits of it need not run. This slice is still out, so Cancel() never makes us complete it
   // twice.
-  std::vector<Interrupt> interrupts;
-  version_->queue.Cancel(entry.get(), &interrupts);
+  version_->queue.Abandon(entry.get());
   if (version_->queue.Return(slice)) CompleteSplit(slice);
 }
 

@@ -45,7 +45,7 @@ struct BoundRequest {
   // and when `solo`. Holds the dims that may vary (padded ones rounded up) and the bytes of inputs without a
   // batch axis; see lane_key.h.
   std::string lane_key;
-  // Of a solo request: those with equal keys take about the same time. Empty unless sizes vary; see
+  // Requests with equal keys take about the same time: the sizes that vary. Empty when none do; see
   // lane_key.h.
   std::string size_key;
   bool solo = false;  // Never shares a batch: batching is off, or an input without batch axis is over 64 KiB.

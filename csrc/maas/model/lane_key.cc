@@ -83,16 +83,22 @@ void SetLaneKey(const ModelSpec& spec, BoundRequest* request) {
     request->size_key = SizeKey(spec, *request);
     return;
   }
+  bool values = false;
   for (size_t g = 0; g < spec.pad_groups.size(); ++g) {
     if (spec.pad_groups[g].buckets.size() > 1) AppendNumber(&request->lane_key, request->padded[g]);
   }
   for (size_t i = 0; i < spec.inputs.size(); ++i) {
     AppendSizes(spec.inputs[i], request->inputs[i], &request->lane_key);
+    values = values || spec.inputs[i].batch_axis < 0;
+  }
+  request->size_key = request->lane_key;
+  if (!values) return;
+  for (size_t i = 0; i < spec.inputs.size(); ++i) {
     if (spec.inputs[i].batch_axis < 0) AppendValues(request->inputs[i], &request->lane_key);
   }
 }
 
-std::string LaneKeyText(const ModelSpec& spec, std::string_view key) {
+std::string SizeKeyText(const ModelSpec& spec, std::string_view key) {
   if (key.starts_with(kSizeKey)) return std::string(key);
   std::string text;
   Reader in(std::as_bytes(std::span(key)));
@@ -117,13 +123,6 @@ std::string LaneKeyText(const ModelSpec& spec, std::string_view key) {
       sizes += (sizes.empty() ? "" : ", ") + number();
     }
     if (!sizes.empty()) add(input.name + " [" + sizes + "]");
-    if (batched || in.done()) continue;
-    number();  // The datatype.
-    std::span<const std::byte> bytes;
-    if (!in.ReadBytes(&bytes)) break;
-    add(input.name + " of " + std::to_string(bytes.size()) + " bytes");
-    // A quantization, if there is one, tells people nothing.
-    if (!in.done()) break;
   }
   return text;
 }

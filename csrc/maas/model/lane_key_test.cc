@@ -165,16 +165,25 @@ TEST(LaneKey, SoloRequestsOfAModelWithOneShapeHaveNoSizeToTell) {
   EXPECT_EQ(Bind(spec, Request("x", kFp32, {3})).size_key, "");
 }
 
-TEST(LaneKeyText, SaysWhatTheKeyHolds) {
+TEST(LaneKey, TheSizeKeyLeavesOutTheValuesThatRowsShare) {
+  const ModelSpec spec = Shared({-1}, DataType::kUint8);
+  const BoundRequest a = Bind(spec, WithShared(DataType::kUint8, {3}, "abc"));
+  const BoundRequest b = Bind(spec, WithShared(DataType::kUint8, {3}, "abd"));
+  EXPECT_NE(a.lane_key, b.lane_key);
+  EXPECT_EQ(a.size_key, b.size_key);
+  EXPECT_NE(a.size_key, Bind(spec, WithShared(DataType::kUint8, {4}, "abcd")).size_key);
+}
+
+TEST(SizeKeyText, SaysWhatTheKeyHolds) {
+  const auto text = [](const ModelSpec& spec, TestRequest request) {
+    return SizeKeyText(spec, Bind(spec, std::move(request)).size_key);
+  };
   const ModelSpec varying = MakeSpec({MakeInput("x", kFp32, {-1, -1, 3, -1})});
-  EXPECT_EQ(LaneKeyText(varying, Key(varying, Request("x", kFp32, {1, 2, 3, 4}))), "x [2, 4]");
-  const ModelSpec padded = Padded({16, 32});
-  EXPECT_EQ(LaneKeyText(padded, Key(padded, Request("ids", kInt64, {1, 20}))), "length 32");
-  const ModelSpec shared = Shared({-1}, DataType::kUint8);
-  EXPECT_EQ(LaneKeyText(shared, Key(shared, WithShared(DataType::kUint8, {3}, "abc"))),
-            "w [3], w of 3 bytes");
-  EXPECT_EQ(LaneKeyText(varying, ""), "");
-  EXPECT_EQ(LaneKeyText(varying, "size 2^9"), "size 2^9");
+  EXPECT_EQ(text(varying, Request("x", kFp32, {1, 2, 3, 4})), "x [2, 4]");
+  EXPECT_EQ(text(Padded({16, 32}), Request("ids", kInt64, {1, 20})), "length 32");
+  EXPECT_EQ(text(Shared({-1}, DataType::kUint8), WithShared(DataType::kUint8, {3}, "abc")), "w [3]");
+  EXPECT_EQ(SizeKeyText(varying, ""), "");
+  EXPECT_EQ(SizeKeyText(varying, "size 2^9"), "size 2^9");
 }
 
 }  // namespace

@@ -13,6 +13,8 @@ namespace {
 constexpr int kRouteTries = 8;
 // At most this part of the time that a caller waits is kept free for the answer's way to him.
 constexpr int64_t kMostMarginShare = 4;
+// A refused caller is asked to stay away for at least this part of the wait that was predicted.
+constexpr int64_t kRetryShare = 4;
 
 std::string Milliseconds(int64_t ns) { return std::to_string(std::max<int64_t>(ns, 0) / 1'000'000) + " ms"; }
 
@@ -36,7 +38,7 @@ Status Late(Entry* entry) {
                 excess_ns > 0 ? "expected an answer in " + Milliseconds(entry->predicted_ns) +
                                     ", the caller waits for " + Milliseconds(patience_ns)
                               : "an answer in time would make requests late that were accepted before")
-      .WithRetryAfter(std::max<int64_t>(excess_ns, 1'000'000));
+      .WithRetryAfter(std::max<int64_t>({excess_ns, entry->predicted_ns / kRetryShare, 1'000'000}));
 }
 
 // Whether the answer can be given as typed values.
