@@ -20,19 +20,18 @@ BatchQueue::BatchQueue(Options options, const Clock* clock)
     : options_(std::move(options)),
       prioritized_(!options_.priorities.trivial()),
       clock_(clock),
-      device_(options_.device ? options_.device : std::make_shared<Device>(kAnyNumberOfCores)),
-      mu_(device_->mu()) {
-  MutexLock lock(&mu_);
+      device_(options_.device ? options_.device : std::make_shared<Device>(kAnyNumberOfCores)) {
+  MutexLock lock(&device_->mu());
   member_ = device_->Join(&wake_, options_.weight, options_.threads);
 }
 
 BatchQueue::~BatchQueue() {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   device_->Leave(member_);
 }
 
 PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   if (closed_) return PushResult::kClosed;
   const int64_t now = item->accepted_ns;
   item->due_ns = std::min(item->due_ns, item->deadline_ns);
@@ -82,7 +81,7 @@ PushResult BatchQueue::Push(const std::shared_ptr<QueueItem>& item) {
 }
 
 bool BatchQueue::Pop(std::vector<Slice>* batch, Items* dead, RunTicket* ticket) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   while (true) {
     const int64_t now = clock_->Now();
     const Decision decision = StepLocked(now, batch, dead, ticket);
@@ -103,9 +102,9 @@ bool BatchQueue::Pop(std::vector<Slice>* batch, Items* dead, RunTicket* ticket) 
     signalled_ns_ = kNever;
     ++waiters_;
     if (decision.until_ns == kNever) {
-      wake_.Wait(&mu_);
+      wake_.Wait(&device_->mu());
     } else {
-      wake_.WaitFor(&mu_, std::clamp<int64_t>(decision.until_ns - now, 0, kLongestSleepNs));
+      wake_.WaitFor(&device_->mu(), std::clamp<int64_t>(decision.until_ns - now, 0, kLongestSleepNs));
     }
     --waiters_;
     if (const int64_t due = std::min(signalled_ns_, in_line_ ? kNever : decision.until_ns); due != kNever) {
@@ -119,7 +118,7 @@ bool BatchQueue::Pop(std::vector<Slice>* batch, Items* dead, RunTicket* ticket) 
 }
 
 Decision BatchQueue::Step(int64_t now, std::vector<Slice>* batch, Items* dead, RunTicket* ticket) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   return StepLocked(now, batch, dead, ticket);
 }
 
@@ -191,7 +190,7 @@ void BatchQueue::StartRun(const std::vector<Slice>& batch, int64_t now, RunTicke
 }
 
 void BatchQueue::EndRun(const RunTicket& ticket, int64_t run_ns, int64_t cpu_ns) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   const int64_t now = clock_->Now();
   // This instance has answers to send before it asks for the next batch.
   if (requests_ > 0)
@@ -219,7 +218,7 @@ bool BatchQueue::NobodyWaits(const std::vector<const QueueItem*>& items) {
 }
 
 bool BatchQueue::Return(const Slice& slice) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   QueueItem& item = *slice.item;
   --item.slices_out_;
   item.finished_ += slice.rows;
@@ -228,7 +227,7 @@ bool BatchQueue::Return(const Slice& slice) {
 
 void BatchQueue::Requeue(const Items& items, Items* gone) {
   gone->clear();
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   for (const auto& item : items) {
     if (item->gone_) {
       gone->push_back(item);
@@ -243,27 +242,27 @@ void BatchQueue::Requeue(const Items& items, Items* gone) {
 }
 
 void BatchQueue::Abandon(QueueItem* item) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   if (item->waiting_) Kill(&lanes_[item->lane_key], item, Death::kCancelled);
 }
 
 bool BatchQueue::IsRetry(const QueueItem& item) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   return item.place_.again;
 }
 
 bool BatchQueue::IsGone(const QueueItem& item) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   return item.gone_;
 }
 
 Death BatchQueue::DeathOf(const QueueItem& item) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   return item.death_;
 }
 
 bool BatchQueue::Cancel(QueueItem* item, std::vector<Interrupt>* interrupts) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   const bool unrun = item->waiting_ && Kill(&lanes_[item->lane_key], item, Death::kCancelled);
   if (item->slices_out_ == 0 || item->gone_) return unrun;
   item->gone_ = true;
@@ -277,25 +276,27 @@ bool BatchQueue::Cancel(QueueItem* item, std::vector<Interrupt>* interrupts) {
 
 void BatchQueue::TakeExpired(int64_t now, Items* dead) {
   dead->clear();
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   // earliest_due_ is when the first of those that wait becomes hopeless, or earlier.
   if (earliest_due_ > now && earliest_leave_ > now) return;
   int64_t earliest_due = kNever;
   int64_t earliest_leave = kNever;
   std::vector<std::pair<std::shared_ptr<QueueItem>, Death>> deaths;
-  for (auto& [key, lane] : lanes_) {
-    lane.ForEach([&](const std::shared_ptr<QueueItem>& item) {
-      const int64_t leaves = item->delays_ ? kNever : item->leaves_ns_;
-      const int64_t last = LastMoment(*item, now);
-      if (std::min(last, leaves) > now) {
-        earliest_due = std::min(earliest_due, last);
-        earliest_leave = std::min(earliest_leave, leaves);
-      } else if (leaves <= now && leaves <= item->deadline_ns) {
-        deaths.emplace_back(item, Death::kTimedOut);
-      } else {
-        deaths.emplace_back(item, item->deadline_ns <= now ? Death::kExpired : Death::kHopeless);
-      }
-    });
+  Items waiting;
+  for (const auto& [key, lane] : lanes_) {
+    lane.ForEach([&waiting](const std::shared_ptr<QueueItem>& item) { waiting.push_back(item); });
+  }
+  for (const auto& item : waiting) {
+    const int64_t leaves = item->delays_ ? kNever : item->leaves_ns_;
+    const int64_t last = LastMoment(*item, now);
+    if (std::min(last, leaves) > now) {
+      earliest_due = std::min(earliest_due, last);
+      earliest_leave = std::min(earliest_leave, leaves);
+    } else if (leaves <= now && leaves <= item->deadline_ns) {
+      deaths.emplace_back(item, Death::kTimedOut);
+    } else {
+      deaths.emplace_back(item, item->deadline_ns <= now ? Death::kExpired : Death::kHopeless);
+    }
   }
   earliest_due_ = earliest_due;
   earliest_leave_ = earliest_leave;
@@ -305,14 +306,14 @@ void BatchQueue::TakeExpired(int64_t now, Items* dead) {
 }
 
 void BatchQueue::Close() {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   closed_ = true;
   wake_.SignalAll();
 }
 
 void BatchQueue::TakeAll(Items* dead) {
   dead->clear();
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   Items waiting;
   for (auto& [key, lane] : lanes_) {
     lane.ForEach([&waiting](const auto& item) { waiting.push_back(item); });
@@ -326,17 +327,17 @@ void BatchQueue::TakeAll(Items* dead) {
 }
 
 void BatchQueue::SeedRun(int64_t rows, int64_t ns) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   curves_.Seed(rows, ns);
 }
 
 void BatchQueue::OnAnswered(int64_t n) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   outstanding_ -= n;
 }
 
 int64_t BatchQueue::waiting_rows() {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   return rows_;
 }
 

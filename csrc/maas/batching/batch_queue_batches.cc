@@ -363,7 +363,7 @@ bool BatchQueue::WouldBeLate(const Lane& lane, QueueItem* item) {
 }
 
 int64_t BatchQueue::EstimateWait() {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   const int64_t max = std::max<int64_t>(options_.batch.max_batch_rows, 1);
   const LatencyCurve& curve = curves_.Find(std::string());
   if (!curve.known()) return 0;
@@ -373,31 +373,35 @@ int64_t BatchQueue::EstimateWait() {
 }
 
 BatchQueue::Scheduling BatchQueue::ReadScheduling(int64_t now) {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   Scheduling read;
   read.predictive = curves_.check().trusted();
   read.lapses = curves_.check().lapses();
   read.device_idle = device_->Idle(now);
-  QueueItem one;
-  one.accepted_ns = now;
-  one.place_ = {2 * options_.priorities.default_level, 0, 1, false, false, INT64_MAX};
   double best_rate = 0;
-  // The bucket that is asked for most is not known here; the quickest stands for all.
+  std::vector<std::string> keys;
   curves_.ForEach([&](const std::string& key, const LatencyCurve& curve) {
+    keys.push_back(key);
     best_rate = std::max(best_rate, curve.BestRate(options_.batch.max_batch_rows));
-    if (read.predicted_ns != 0) return;
-    one.size_key = key;
-    // Shapes without values of their own: their lane has the same key.
-    const auto lane = lanes_.find(key);
+  });
+  // The bucket that is asked for most is not known here; the first stands for all.
+  if (!keys.empty()) {
+    QueueItem one;
+    one.accepted_ns = now;
+    one.place_ = {2 * options_.priorities.default_level, 0, 1, false, false, INT64_MAX};
+    one.size_key = keys.front();
+    const LatencyCurve& curve = curves_.Find(keys.front());
+    // Where rows share no values, the lane has the key of the bucket.
+    const auto lane = lanes_.find(keys.front());
     const Ahead ahead = AheadOf(lane == lanes_.end() ? Lane() : lane->second, one, curve);
     read.predicted_ns = PredictAnswer(curve, options_.batch.max_batch_rows, ahead, 1) - now;
-  });
+  }
   if (best_rate > 0) read.headroom = std::clamp(1 - demand_.Rate(now) / best_rate, 0.0, 1.0);
   return read;
 }
 
 std::vector<BatchQueue::BucketCurve> BatchQueue::ReadCurves() {
-  MutexLock lock(&mu_);
+  MutexLock lock(&device_->mu());
   std::vector<BucketCurve> curves;
   curves_.ForEach([&curves](const std::string& key, const LatencyCurve& curve) {
     curves.push_back({key, curve.Points()});
