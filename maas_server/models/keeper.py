@@ -101,7 +101,7 @@ class Keeper:
         for model in waiting:
             self.reconcile(model)
 
-    async def _load(self, model: ModelState, slot: LiveSlot, load: object) -> None:
+    async def _load(self, model: ModelState, slot: LiveSlot, load: asyncio.TimerHandle) -> None:
         try:
             await self._bring_up(model, slot)
         finally:

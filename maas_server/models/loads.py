@@ -31,26 +31,28 @@ class Loads:
         """`on_turn` is called when `begin` may be called again after it was refused."""
         self._on_turn = on_turn
         self._patience = patience
-        self._current: object | None = None
+        self._current: asyncio.TimerHandle | None = None
 
-    def begin(self, what: str) -> object | None:
+    def begin(self, what: str) -> asyncio.TimerHandle | None:
         """Take the turn; None if it is another's. What it returns is for `end`."""
         if self._current is not None:
             return None
-        self._current = load = object()
-        asyncio.get_running_loop().call_later(self._patience, self._lose_patience, load, what)
-        return load
+        self._current = asyncio.get_running_loop().call_later(self._patience, self._lose_patience, what)
+        return self._current
 
-    def end(self, load: object) -> None:
+    def end(self, load: asyncio.TimerHandle) -> None:
         """The load is over, well or not."""
+        load.cancel()
         if self._current is load:
-            self._current = None
-            self._on_turn()
+            self._pass_turn()
 
-    def _lose_patience(self, load: object, what: str) -> None:
-        if self._current is load:
-            log.warning("load_slow", load=what, seconds=self._patience)
-            self.end(load)
+    def _lose_patience(self, what: str) -> None:
+        log.warning("load_slow", load=what, seconds=self._patience)
+        self._pass_turn()
+
+    def _pass_turn(self) -> None:
+        self._current = None
+        self._on_turn()
 
     async def run(self, work: Callable[[], T], *, quiet: bool) -> T:
         """Return what `work` does in a new thread. `quiet`: its priority is, or becomes, the lowest."""
