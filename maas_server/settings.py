@@ -142,8 +142,8 @@ class Settings(BaseModel):
     max_concurrent_streams: int = _setting(
         "Network",
         128,
-        "Most RPCs under way on one connection; more wait at the client, where their deadlines pass without costing the "
-        "server anything. 0: no limit.",
+        "Most RPCs under way on one connection; more wait at the client, where their deadlines pass without costing "
+        "the server anything. 0: no limit.",
         ge=0,
         le=(1 << 31) - 1,
     )
