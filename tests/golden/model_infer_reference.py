@@ -81,4 +81,5 @@ def as_ours(request: grpc_service_pb2.ModelInferRequest) -> predict_pb2.PredictR
             output.quantize.datatype = quantize
             fill_quantization(wanted.parameters, output.quantize)
     out.timeout_us = int(value(request.parameters, "timeout") or 0)
+    out.priority = int(value(request.parameters, "priority") or 0)
     return out
