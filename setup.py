@@ -40,8 +40,13 @@ COMPILE_FLAGS = [
 ]
 # Packages of proto/ whose names are not ours: their stubs keep out of protobuf's default pool, see compat_pool.py.
 COMPAT_PACKAGES = ("inference", "tensorflow_serving")
-# What moves tensors is worth its space; the bindings translate, once per request or batch.
-OPTIMIZE = {"csrc/maas/quant/": "-O3", "csrc/maas/pack/": "-O3", "csrc/bindings/": "-Os", "csrc/": "-O2"}
+# What moves tensors, and reads and writes messages, is worth its space; the rest runs once per request or batch.
+OPTIMIZE = {
+    "csrc/maas/quant/": "-O3",
+    "csrc/maas/pack/": "-O3",
+    "csrc/maas/wire/": "-O2",
+    "csrc/": "-Os",
+}
 LINK_FLAGS = ["-s", "-pthread", "-Wl,--gc-sections"] if sys.platform == "linux" else ["-pthread"]
 
 
