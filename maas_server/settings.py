@@ -140,12 +140,7 @@ class Settings(BaseModel):
     grpc_port: int = _setting("Network", 8001, "Port for gRPC. 0: a free one, which is printed.", ge=0, le=65535)
     max_message_bytes: Size = _size("Network", 64 << 20, "Largest message taken or sent.")
     max_concurrent_streams: int = _setting(
-        "Network",
-        128,
-        "Most RPCs under way on one connection; more wait at the client, where their deadlines pass without costing "
-        "the server anything. 0: no limit.",
-        ge=0,
-        le=(1 << 31) - 1,
+        "Network", 0, "Most RPCs under way on one connection. 0: no limit.", ge=0, le=(1 << 31) - 1
     )
     keepalive_min_ping_interval: Duration = _duration(
         "Network", 5.0, "Shortest time between two keepalive pings of a client; one that pings more is cut off."
