@@ -161,13 +161,15 @@ void LatencyCurve::ReadShape() {
 void LatencyCurve::ReadPace() {
   if (size_ == 0) return;
   WindowQuantile<kWindow> pace;
+  constexpr int64_t kFirst = std::numeric_limits<int64_t>::min();
+  const int64_t recent_ns = std::max(last_run_ns_, kFirst + kRecentNs) - kRecentNs;
   size_t counted = 0;
   double quick = 0;  // The slowest of the last kQuick.
   for (size_t i = 1; i <= size_; ++i) {
     const Run& run = window_[(next_ + kWindow - i) % kWindow];
     if (run.at_load) {
       pace.Add(run.ns);
-    } else if (counted < kFewest || last_run_ns_ - run.at_ns <= kRecentNs) {
+    } else if (counted < kFewest || run.at_ns >= recent_ns) {
       const double one = run.ns / Learned(run.place);
       pace.Add(one);
       if (counted < kQuick) quick = std::max(quick, one);
