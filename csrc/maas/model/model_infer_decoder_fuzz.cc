@@ -2,14 +2,20 @@
 // and sends the inputs out as typed values and reads them back.
 //
 // Run from the repository's root, seeded with tests/golden/model_infer/*/message.bin: make fuzz.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "maas/base/shared_region.h"
 #include "maas/model/bind.h"
 #include "maas/model/bind_testing.h"
 #include "maas/wire/codec.h"
@@ -71,6 +77,32 @@ void RoundTrip(const BoundInput& input) {
   Require(std::equal(view.data.begin(), view.data.end(), input.data.begin(), input.data.end(), same));
 }
 
+// A region of 64 KiB, whose name is gone as soon as it is open.
+const std::shared_ptr<SharedRegion>& Memory() {
+  static const std::shared_ptr<SharedRegion> memory = [] {
+    constexpr uint64_t kSize = 65536;
+    const std::string key = "/maas_fuzz_" + std::to_string(getpid());
+    const int fd = shm_open(key.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
+    Require(fd >= 0 && ftruncate(fd, kSize) == 0);
+    std::shared_ptr<SharedRegion> region;
+    Require(SharedRegion::Open("r", key, 0, kSize, &region).ok());
+    shm_unlink(key.c_str());
+    close(fd);
+    return region;
+  }();
+  return memory;
+}
+
+// As the engine does before it binds, except that here every name is that of one region.
+bool FindSharedMemory(PredictRequestView* view) {
+  for (TensorView& tensor : view->inputs) {
+    if (tensor.shared == nullptr) continue;
+    tensor.shared->memory = Memory();
+    if (!Memory()->CheckRange(tensor.shared->offset, tensor.shared->size).ok()) return false;
+  }
+  return true;
+}
+
 void RequireRefusal(const Status& status) {
   Require(status.code() == Code::kInvalidArgument && status.violations().size() == 1);
 }
@@ -87,6 +119,7 @@ void DecodeAndBind(std::span<const std::byte> message) {
   for (const ModelSpec& spec : Specs()) {
     // Decoded anew each time: binding takes the quantizations away.
     Require(codec.decode(message, &view).ok());
+    if (!FindSharedMemory(&view)) return;
     const Status status = BindRequest(spec, &view, &bound);
     if (!status.ok()) {
       RequireRefusal(status);
