@@ -47,6 +47,7 @@ $(VENV)/.onnx-backend: tests/onnx_backend/requirements.txt scripts/onnx_backend.
 $(VENV)/.built: pyproject.toml setup.py maas_server/__init__.py $(core_sources) | $(VENV)/.demo
 	@echo "Building the C++ core and the protobuf stubs"
 	@$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@$(BIN)/python -c 'from maas_server import _core; why = _core.NO_COMPILED_FRONT; print(f"No compiled front: {why}" if why else "With the compiled front")'
 	@touch $@
 
 venv: $(VENV)/.test $(VENV)/.models $(VENV)/.onnx-backend  ## create .venv with everything for development

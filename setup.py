@@ -45,15 +45,48 @@ OPTIMIZE = {
     "csrc/maas/quant/": "-O3",
     "csrc/maas/pack/": "-O3",
     "csrc/maas/wire/": "-O2",
+    "csrc/maas/http2/": "-O2",
+    "csrc/maas/rpc/": "-O2",
+    "csrc/maas/front/": "-O2",
     "csrc/": "-Os",
 }
 LINK_FLAGS = ["-s", "-pthread", "-Wl,--gc-sections"] if sys.platform == "linux" else ["-pthread"]
 
+# The compiled front: built where what it is made of is there (auto), never (off), or always (on: else the build fails).
+BUILD_FRONT = "MAAS_BUILD_FRONT"
+FRONT_FOLDERS = ("csrc/maas/net/", "csrc/maas/http2/", "csrc/maas/rpc/", "csrc/maas/front/")
+FRONT_BINDING, NO_FRONT_BINDING = "csrc/bindings/bind_front.cc", "csrc/bindings/bind_no_front.cc"
 
-def core_sources() -> list[str]:
+
+def front_libraries() -> tuple[list[str], str]:
+    """What the linker needs for the compiled front, or why it is not built."""
+    wanted = os.environ.get(BUILD_FRONT) or "auto"
+    if wanted not in ("auto", "on", "off"):
+        raise SystemExit(f"{BUILD_FRONT}: expected auto, on or off, got {wanted!r}")
+    if wanted == "off":
+        return [], f"this build left it out ({BUILD_FRONT}=off)"
+    if sys.platform != "linux":
+        missing = "Linux"
+    else:
+        found = subprocess.run(
+            [str(ROOT / "scripts" / "front_libraries.sh"), str(ROOT / "build" / "nghttp2")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if found.returncode == 0:
+            return found.stdout.split(), ""
+        missing = found.stderr.strip()
+    if wanted == "on":
+        raise SystemExit(f"{BUILD_FRONT}=on: the compiled front needs {missing}")
+    return [], f"it was not built, for want of {missing}"
+
+
+def core_sources(*, front: bool) -> list[str]:
     found = [*ROOT.glob("csrc/maas/**/*.cc"), *ROOT.glob("csrc/bindings/*.cc")]
-    shipped = [path for path in found if not path.name.endswith(NOT_SHIPPED)]
-    return sorted(str(path.relative_to(ROOT)) for path in shipped)
+    shipped = [str(path.relative_to(ROOT)) for path in found if not path.name.endswith(NOT_SHIPPED)]
+    left_out = (NO_FRONT_BINDING,) if front else (*FRONT_FOLDERS, FRONT_BINDING)
+    return sorted(source for source in shipped if not source.startswith(left_out))
 
 
 def isa_flags(source: str) -> list[str]:
@@ -220,16 +253,19 @@ def replace_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target)
 
 
+FRONT_LIBRARIES, NO_FRONT = front_libraries()
+
 setup(
     cmdclass={"build": Build, "build_ext": BuildCore, "build_stubs": BuildStubs},
     ext_modules=[
         Pybind11Extension(
             "maas_server._core",
-            core_sources(),
+            core_sources(front=not NO_FRONT),
             include_dirs=["csrc"],
+            define_macros=[("MAAS_NO_FRONT", f'"{NO_FRONT}"')],
             cxx_std=20,
             extra_compile_args=COMPILE_FLAGS,
-            extra_link_args=LINK_FLAGS,
+            extra_link_args=[*LINK_FLAGS, *FRONT_LIBRARIES],
         )
     ],
 )

@@ -27,7 +27,9 @@ class Call:
     requests: int = 1
     """Requests to the model that the body carries."""
     reply_bytes: tuple[int, int] = (0, 0)
-    """Fewest and most bytes of DATA frames that a good answer can take."""
+    """Fewest and most bytes of DATA frames, or of a body of HTTP/1.1, that a good answer can take."""
+    http1: bool = False
+    """Whether it is a POST over HTTP/1.1, without gRPC."""
 
     @classmethod
     def write(
@@ -38,6 +40,13 @@ class Call:
             for message in messages:
                 body.write(b"\0" + struct.pack(">I", len(message)) + message)
         return cls(method, Path(body.name), requests, (reply[0] + _FRAME_HEAD, reply[1] + _FRAME_HEAD))
+
+    @classmethod
+    def write_http1(cls, folder: Path, path: str, content: bytes, *, reply: tuple[int, int]) -> Self:
+        """Write the body of a POST below `folder`."""
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as body:
+            body.write(content)
+        return cls(path, Path(body.name), reply_bytes=reply, http1=True)
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,8 @@ def burst(
 def _h2load(server: Server, call: Call, rpcs: int, connections: int, streams: int) -> str:
     command = ["taskset", "-c", str(LOAD_CORE), "h2load"]
     command += ["-n", str(rpcs), "-c", str(connections), "-m", str(streams), "-d", str(call.body)]
-    command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+    grpc = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+    command += ["--h1", "-H", "content-type: application/octet-stream"] if call.http1 else grpc
     return subprocess.run(
         [*command, f"http://{server.target}{call.method}"], capture_output=True, text=True, check=True
     ).stdout

@@ -171,6 +171,15 @@ def image(repository: Path) -> Model:
     return Model("image", path, row, row.mean(axis=(2, 3)))
 
 
+def corner(repository: Path) -> Model:
+    """One value of each channel of such an image: large in, and nothing is computed."""
+    weights = {"starts": np.array([0, 0]), "ends": np.array([1, 1]), "axes": np.array([2, 3])}
+    nodes = [helper.make_node("Slice", ["x", *weights], ["sliced"]), helper.make_node("Flatten", ["sliced"], ["y"])]
+    path = _save(repository, "corner", nodes, IMAGE_SHAPE, [3], weights)
+    row = np.random.default_rng(SEED).standard_normal((1, *IMAGE_SHAPE)).astype(np.float32)
+    return Model("corner", path, row, row[:, :, 0, 0])
+
+
 def _dense(
     repository: Path, name: str, widths: Sequence[int], *, distinct: int | None = None, gain: float = 1.0
 ) -> Model:

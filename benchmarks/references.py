@@ -3,6 +3,7 @@
     python -m benchmarks.references POLICY echo [REPLY]     every request answered by its own bytes, or REPLY's
     python -m benchmarks.references POLICY plain MODEL      grpc.aio handler that parses, runs the session, answers
     python -m benchmarks.references POLICY loop MODEL ROWS  ONNX Runtime in a loop; prints CPU-µs per row
+    python -m benchmarks.references POLICY receive BYTES    takes messages of that size and lays them into a batch
     python -m benchmarks.references POLICY load MODEL       imports ONNX Runtime, loads the model, ends
 
 POLICY is the name of a scheduling policy in the module `os`, so that servers compete under equal terms.
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +27,7 @@ import uvloop
 from benchmarks.methods import ECHO, PREDICT
 
 LOOP_SECONDS = 1.0
+_BATCH_ROWS = 8
 
 Answer = Callable[[bytes, Any], Awaitable[bytes]]
 
@@ -101,6 +105,42 @@ def loop(model: str, rows: str) -> None:
     print(taken / runs / int(rows) * 1e6)
 
 
+def receive(size: str) -> None:
+    """The least that large requests can cost: each byte is received once, and written once to where a batch is.
+
+    A message is answered by one byte.
+    """
+    length = int(size)
+    message, batch = bytearray(length), bytearray(length * _BATCH_ROWS)
+    whole, rows = memoryview(message), memoryview(batch)
+    received: dict[int, int] = {}
+    sockets: dict[int, socket.socket] = {}
+    listener = socket.create_server(("127.0.0.1", 0))
+    poll = select.epoll()
+    poll.register(listener, select.EPOLLIN)
+    print(json.dumps({"event": "ready", "grpc_port": listener.getsockname()[1]}), flush=True)
+    row = 0
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == listener.fileno():
+                accepted, _ = listener.accept()
+                poll.register(accepted, select.EPOLLIN)
+                sockets[accepted.fileno()], received[accepted.fileno()] = accepted, 0
+                continue
+            at = received[descriptor]
+            count = sockets[descriptor].recv_into(whole[at:])
+            start = row * length + at
+            rows[start : start + count] = whole[at : at + count]
+            received[descriptor] = at + count
+            if count == 0:
+                poll.unregister(descriptor)
+                sockets.pop(descriptor).close()
+            elif received[descriptor] == length:
+                received[descriptor] = 0
+                row = (row + 1) % _BATCH_ROWS
+                sockets[descriptor].send(b"\1")
+
+
 def load(model: str) -> None:
     """What any server of the model has to wait for."""
     _session(model)
@@ -108,5 +148,11 @@ def load(model: str) -> None:
 
 if __name__ == "__main__":
     os.sched_setscheduler(0, getattr(os, sys.argv[1]), os.sched_param(0))
-    roles: dict[str, Callable[..., None]] = {"echo": echo, "plain": plain, "loop": loop, "load": load}
+    roles: dict[str, Callable[..., None]] = {
+        "echo": echo,
+        "plain": plain,
+        "loop": loop,
+        "receive": receive,
+        "load": load,
+    }
     roles[sys.argv[2]](*sys.argv[3:])

@@ -1,4 +1,4 @@
-"""The thread of one instance, and how a run for which nobody waits any more is ended."""
+"""The thread of one instance, and how a run for which nobody waits any more is ended; deployment.py starts them."""
 
 from __future__ import annotations
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import os
 import signal
-import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 import uvloop
 
 from maas_server import __version__, _core
+from maas_server.compiled_front import CompiledFront
 from maas_server.engine import Engine
 from maas_server.errors import MaasError
 from maas_server.front import Front
@@ -27,6 +25,7 @@ from maas_server.models.loader import Defaults
 from maas_server.models.mode_watch import ModeWatch
 from maas_server.models.registry import Registry
 from maas_server.models.repository import Repository
+from maas_server.process import limit_malloc_arenas, set_scheduling, threads_left
 from maas_server.rpc import (
     inference_service,
     model_service,
@@ -37,6 +36,7 @@ from maas_server.rpc import (
 from maas_server.rpc.health import Health
 from maas_server.rpc.infer_handler import tenant_reader
 from maas_server.rpc.server import bind, build_server
+from maas_server.security.tls import TlsFiles
 from maas_server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -54,12 +54,6 @@ _LAST_RUNS_SECONDS = 5.0
 # How long callers may stay away before grpc is stopped, and how often that is waited for.
 _REFUSAL_SECONDS = 0.02
 _MOST_REFUSALS = 10
-# All threads that this package starts are called so; when all is done they need some moments to end.
-_THREAD_PREFIX = "maas-"
-_LAST_THREADS_SECONDS = 1.0
-# glibc's <malloc.h>; no Python package names it.
-_M_ARENA_MAX = -8
-_MALLOC_ARENAS = 2
 
 
 def run(settings: Settings) -> int:
@@ -68,10 +62,10 @@ def run(settings: Settings) -> int:
     Raises:
         ConfigError: the settings cannot be served: no such path, or the port is taken.
     """
-    _set_scheduling(settings)
-    _limit_malloc_arenas()
+    set_scheduling(settings)
+    limit_malloc_arenas()
     status = uvloop.run(_serve(settings))
-    if left := _threads_left():
+    if left := threads_left():
         # The interpreter would wait for some of them, and pull the others out from under C++ code that is running.
         log.warning("stopped_with_threads", threads=left)
         logging.shutdown()
@@ -126,7 +120,19 @@ class Server:
             tensorflow_model_service.tensorflow_model_handler(self._registry),
         ]
         self._server = build_server(settings, handlers, SERVICES, self._health)
-        self._http = HttpServer(settings, self._engine, self._registry, handlers, ready=lambda: self._health.ready)
+        self._tls = TlsFiles(settings) if settings.tls_cert else None
+        self._compiled = CompiledFront(self._engine, settings) if settings.front == "compiled" else None
+        self._http = HttpServer(
+            settings,
+            self._engine,
+            self._registry,
+            handlers,
+            ready=lambda: self._health.ready,
+            front_counters=self._front_counters,
+        )
+
+    def _front_counters(self) -> Mapping[str, Any]:
+        return {} if self._compiled is None else self._compiled.counters()
 
     @property
     def port(self) -> int:
@@ -149,14 +155,18 @@ class Server:
                 await self._start()
             except MaasError:
                 await asyncio.gather(self._server.stop(None), self._http.stop())
+                if self._compiled is not None:
+                    await self._compiled.close()
                 raise
             follower = asyncio.create_task(self._follow_models())
             follower.add_done_callback(self._on_follower_done)
             watch = asyncio.create_task(ModeWatch(self._registry.modes).run())
             watch.add_done_callback(_on_watch_done)
+            certificates = asyncio.create_task(self._follow_certificates())
+            certificates.add_done_callback(_on_certificates_done)
             await self._told_to_stop.wait()
             await self._drain()
-            for task in (follower, watch):
+            for task in (follower, watch, certificates):
                 task.cancel()
         return self._status
 
@@ -176,12 +186,19 @@ class Server:
         settings = self._settings
         self._front.attach(asyncio.get_running_loop())
         await self._health.start()
-        self._port = bind(self._server, settings)
-        await self._server.start()
+        if self._compiled is None:
+            self._port = bind(self._server, settings, self._tls)
+            await self._server.start()
+        else:
+            self._server.add_insecure_port(self._compiled.inner_address)
+            await self._server.start()
+            self._port = self._compiled.start(self._tls.material if self._tls else None)
+            self._tell_front()
         log.info(
             "listening",
             host=settings.host,
             grpc_port=self._port,
+            front=settings.front,
             server_version=__version__,
             path=str(settings.path),
             simd=_core.simd(),
@@ -198,9 +215,18 @@ class Server:
             await self._update_health()
             ready = self._registry.ready()
             await self._health.set_ready(ready)
+            self._tell_front()
             if ready and not started:
                 started = True
                 log.info("ready", grpc_port=self._port, models=self._available())
+
+    async def _follow_certificates(self) -> None:
+        if self._tls is None:
+            return
+        async for material in self._tls.watch():
+            # grpcio asks for them whenever somebody connects.
+            if self._compiled is not None:
+                self._compiled.set_tls(material)
 
     async def _update_health(self) -> None:
         serving: dict[str, bool] = {}
@@ -209,6 +235,16 @@ class Server:
             for version in model.versions:
                 serving[f"{model.name}/{version.version}"] = version.state == State.AVAILABLE
         await self._health.set_models(serving)
+
+    def _tell_front(self) -> None:
+        if self._compiled is None:
+            return
+        models: dict[str, set[str]] = {}
+        for model in self._registry.status():
+            serving = {version.version for version in model.versions if version.state == State.AVAILABLE}
+            labels = {label for label, version in (model.labels or {}).items() if version in serving}
+            models[model.name] = {str(version) for version in serving} | labels
+        self._compiled.set_state(ready=self._health.ready, health=self._health.serving(), models=models)
 
     def _available(self) -> list[str]:
         return [
@@ -222,27 +258,44 @@ class Server:
         settings = self._settings
         log.info("drain_started", delay_seconds=settings.drain_delay, grace_seconds=settings.grace)
         await self._health.drain()
+        self._tell_front()
         self._http.drain()
         # Load balancers go on sending until they have seen that: requests are taken as before.
         await asyncio.sleep(settings.drain_delay)
         self._stopping.set()
         await self._send_callers_away()
         # GOAWAY: nothing new is taken, what was accepted is answered.
-        await asyncio.gather(self._server.stop(settings.grace), self._http.stop())
+        await asyncio.gather(self._stop_grpc(settings.grace), self._http.stop())
         await self._registry.stop(_LAST_RUNS_SECONDS)
+        if self._compiled is not None:
+            await self._compiled.close()
         self._engine.unregister_shared_memory()
         self._front.detach()
         log.info("stopped")
+
+    async def _stop_grpc(self, grace: float) -> None:
+        if self._compiled is None:
+            await self._server.stop(grace)
+            return
+        # What grpcio serves belongs to connections of the front: when they are gone, nobody waits for it.
+        await self._compiled.shut_down(grace)
+        await self._server.stop(None)
 
     async def _send_callers_away(self) -> None:
         # What reaches grpc while it shuts down, it ends with CANCELLED, which nobody tries again. So callers who are
         # still here are refused first, in a way that makes them go elsewhere, for as long as they come.
         self._front.close()
+        if self._compiled is not None:
+            self._compiled.refuse()
         for _ in range(_MOST_REFUSALS):
-            refused = self._front.refused
+            refused = self._refused
             await asyncio.sleep(_REFUSAL_SECONDS)
-            if self._front.refused == refused:
+            if self._refused == refused:
                 return
+
+    @property
+    def _refused(self) -> int:
+        return self._front.refused + (0 if self._compiled is None else self._compiled.refused)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -264,34 +317,11 @@ class Server:
                 loop.remove_signal_handler(number)
 
 
+def _on_certificates_done(certificates: asyncio.Task[None]) -> None:
+    if not certificates.cancelled() and (error := certificates.exception()) is not None:
+        log.error("tls_watch_lost", exc_info=error)
+
+
 def _on_watch_done(watch: asyncio.Task[None]) -> None:
     if not watch.cancelled() and (error := watch.exception()) is not None:
         log.error("mode_watch_lost", exc_info=error)
-
-
-def _threads_left() -> list[str]:
-    """Return the names of our threads that do not end: a load, a run or a look at the disk that never returned."""
-    deadline = time.monotonic() + _LAST_THREADS_SECONDS
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith(_THREAD_PREFIX)]
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return sorted(thread.name for thread in threads if thread.is_alive())
-
-
-def _set_scheduling(settings: Settings) -> None:
-    if settings.scheduling != "batch" or sys.platform != "linux":
-        return
-    try:
-        # Before any thread starts: they inherit it. Threads of grpc, loop and runners that wake each other then do
-        # so without preempting, which saves a quarter of the CPU of an RPC.
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    except OSError as error:
-        log.warning("scheduling_unchanged", reason=str(error))
-
-
-def _limit_malloc_arenas() -> None:
-    # Before any thread starts. Messages are allocated by one thread and freed by another; with an arena per thread, as
-    # glibc has it, large ones leave holes in all of them, and the process grows by a third in the first minutes.
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, _MALLOC_ARENAS)

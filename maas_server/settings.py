@@ -138,6 +138,19 @@ class Settings(BaseModel):
 
     host: str = _setting("Network", "127.0.0.1", "Address to listen on; 0.0.0.0 or :: for all.", min_length=1)
     grpc_port: int = _setting("Network", 8001, "Port for gRPC. 0: a free one, which is printed.", ge=0, le=65535)
+    front: Literal["grpcio", "compiled"] = _setting(
+        "Network",
+        "grpcio",
+        "What takes gRPC's calls: grpcio, or the front of the compiled core, which needs a fraction of the CPU time "
+        "and passes what it does not serve itself on to grpcio.",
+    )
+    io_threads: int = _setting(
+        "Network",
+        0,
+        "Threads of the compiled front. 0: half as many as this process has CPUs, at least one.",
+        ge=0,
+        le=256,
+    )
     max_message_bytes: Size = _size("Network", 64 << 20, "Largest message taken or sent.")
     max_concurrent_streams: int = _setting(
         "Network", 0, "Most RPCs under way on one connection. 0: no limit.", ge=0, le=(1 << 31) - 1
@@ -160,6 +173,24 @@ class Settings(BaseModel):
         False,
         "Let clients on this machine pass tensors in POSIX shared memory; whoever may call may name any region that "
         "the server may open.",
+    )
+
+    tls_cert: str = _setting(
+        "TLS",
+        "",
+        "File with the certificate that gRPC clients are shown, and those that lead to its authority, as PEM. Empty: "
+        "gRPC is not encrypted.",
+        "file",
+    )
+    tls_key: str = _setting(
+        "TLS", "", "File with the private key of the certificate, as PEM without a password.", "file"
+    )
+    tls_client_ca: str = _setting(
+        "TLS",
+        "",
+        "File with the certificates of those who vouch for clients, as PEM. With it every gRPC client must show a "
+        "certificate of theirs.",
+        "file",
     )
 
     http: bool = _setting("HTTP", True, "Serve REST, metrics and GraphQL as well.")
@@ -212,6 +243,20 @@ class Settings(BaseModel):
             )
         return key
 
+    @field_validator("tls_key")
+    @classmethod
+    def _comes_with_a_certificate(cls, key: str, info: ValidationInfo) -> str:
+        if bool(key) != bool(info.data.get("tls_cert", key)):
+            raise ValueError(f"expected tls_cert and tls_key together, got tls_{'key' if key else 'cert'} alone")
+        return key
+
+    @field_validator("tls_client_ca")
+    @classmethod
+    def _has_something_to_verify(cls, authority: str, info: ValidationInfo) -> str:
+        if authority and info.data.get("tls_cert", "-") == "":
+            raise ValueError(f"expected tls_cert as well, without which no client is asked, got {authority!r}")
+        return authority
+
     @field_validator("tenants")
     @classmethod
     def _can_be_told_apart(cls, tenants: Tenants, info: ValidationInfo) -> Tenants:
@@ -236,7 +281,14 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
         return Settings(**{**from_file, **from_environment, **flags})
     except ValidationError as error:
         violations = [
-            _violation(each["loc"], each["msg"], each["input"], flags, from_environment, config)
+            _violation(
+                each["loc"],
+                each["msg"],
+                each["input"],
+                flags,
+                from_environment,
+                config if each["loc"][0] in from_file else None,
+            )
             for each in error.errors()
         ]
         raise ConfigError("the settings are wrong", violations=violations) from error
@@ -284,8 +336,11 @@ def _violation(
         source = "--" + name.replace("_", "-")
     elif name in from_environment:
         source = ENV_PREFIX + name.upper()
-    else:
+    elif config is not None:
         source = f"{config}: {name}"
+    else:
+        # It is missing.
+        source = name
     # pydantic calls a key of a mapping [key].
     source = ".".join([source, *(str(each) for each in location[1:] if each != "[key]")])
     problem = message.removeprefix("Value error, ")

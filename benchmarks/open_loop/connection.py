@@ -158,13 +158,16 @@ class Connection:
         wider = frames.window_update(0, WINDOW - _DEFAULT_WINDOW)
         self._out += (frames.PREFACE, frames.settings(values), wider)
         until = time.monotonic() + _HANDSHAKE_SECONDS
+        # Not select(), which knows a thousand descriptors.
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
         while not (self._settled and self._peer_settled):
             self.flush()
             left = until - time.monotonic()
             if left <= 0 or self._gone:
                 self._socket.close()
                 raise OSError("the peer does not speak HTTP/2")
-            select.select([self._socket], [], [], left)
+            poll.poll(left * 1e3)
             self.receive(time.monotonic())
 
     def _parse(self, data: bytes, now: float) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from benchmarks.models import Model
 
 HERE = Path(__file__).parent
+# As many as wait at once.
+_MOSEC_BATCH = 64
 ENVIRONMENTS = HERE.parents[1] / "build" / "peers"
 
 
@@ -21,7 +23,7 @@ class Started:
     """How to start a peer, and where it will listen."""
 
     command: list[str | Path]
-    grpc_port: int
+    port: int
     folder: Path
     """Working directory."""
 
@@ -64,6 +66,16 @@ def mlserver(model: Model, scratch: Path) -> Started:
     return Started(["env", "PYTHONPATH=.", python.with_name("mlserver"), "start", "."], port, scratch)
 
 
+def mosec(model: Model, scratch: Path) -> Started:
+    """Mosec, whose processes share the core with the one of the model."""
+    python = environment("mosec")
+    (port,) = _free_ports(1)
+    variables = [f"MODEL={model.path}", f"MAX_BATCH={_MOSEC_BATCH}", f"PATH={python.parent}:/usr/bin:/bin"]
+    options = ["--address", "127.0.0.1", "--port", str(port), "--path", str(scratch / "ipc"), "--log-level", "error"]
+    return Started(["env", *variables, python, HERE / "mosec_server.py", *options], port, scratch)
+
+
+# Those that speak the Open Inference Protocol.
 PEERS: Mapping[str, Callable[[Model, Path], Started]] = {"kserve": kserve, "mlserver": mlserver}
 
 

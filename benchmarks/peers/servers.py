@@ -24,7 +24,7 @@ def run(bench: Bench, peer: str, kind: str) -> Result:
     body = model.infer_request().SerializeToString()
     call = Call.write(bench.folder, MODEL_INFER, [body], reply=model.infer_reply_bytes())
     started = PEERS[peer](model, Path(tempfile.mkdtemp(dir=bench.folder)))
-    with serve(repository) as ours, Server.start_listening(started.command, started.grpc_port, started.folder) as other:
+    with serve(repository) as ours, Server.start_listening(started.command, started.port, started.folder) as other:
         # Peers add parameters of their own, always the same.
         size = len(model.check_infer(other.target))
         theirs = Call.write(bench.folder, MODEL_INFER, [body], reply=(size, size))

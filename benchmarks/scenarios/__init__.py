@@ -9,6 +9,10 @@ from benchmarks.report import Result
 from benchmarks.scenarios import (
     deadlines,
     dequantize,
+    front,
+    front_connections,
+    front_large,
+    front_where,
     goodput,
     image,
     lone,
@@ -46,4 +50,11 @@ SCENARIOS: Mapping[str, Callable[[Bench], Result | Sequence[Result]]] = {
     "two_tenants": neighbours.two_tenants,
     "loading": neighbours.loading,
     "low_load": low_load.run,
+    "front": front.unary,
+    "front_where": front_where.run,
+    "front_mlp": front.perceptron,
+    "front_stream": front.streamed,
+    "front_large": front_large.run,
+    "front_connections": front_connections.run,
+    "front_alone": front.alone,
 }

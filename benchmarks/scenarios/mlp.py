@@ -36,7 +36,7 @@ def run(bench: Bench) -> Result:
                 bench.rounds,
                 ours=lambda: burst(server, ours, count, model=model.name).cpu_us,
                 echo=lambda: burst(echo, echoed, count).cpu_us,
-                session=lambda: _session_us(model.path, policy),
+                session=lambda: session_us(model.path, policy),
             )
     for each in rounds:
         each["net"] = 1e6 / (each["ours"] - each["echo"])
@@ -57,7 +57,8 @@ def run(bench: Bench) -> Result:
     )
 
 
-def _session_us(path: Path, policy: str) -> float:
+def session_us(path: Path, policy: str) -> float:
+    """Return what a row costs a session that does nothing else."""
     command = [sys.executable, "-m", "benchmarks.references", policy, "loop", str(path), str(BATCH)]
     pinned = ["taskset", "-c", str(SERVER_CORE), *command]
     return float(subprocess.run(pinned, capture_output=True, text=True, check=True).stdout)

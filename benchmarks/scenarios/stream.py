@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import grpc
 import numpy as np
 
@@ -24,12 +26,12 @@ def run(bench: Bench) -> Result:
     model = models.tiny(repository)
     single = model.request()
     unary = Call.write(bench.folder, PREDICT, [single.SerializeToString()], reply=model.reply_bytes(single))
-    streamed = _stream(bench, model)
+    streamed = whole_stream(bench.folder, model)
     count = bench.count(20_000)
 
     with serve(repository) as server:
         model.check(server.target)
-        _check(server.target, model)
+        check(server.target, model)
         rounds = alternate(
             bench.rounds,
             stream=lambda: (
@@ -58,12 +60,12 @@ def _messages(model: models.Model) -> list[predict_pb2.PredictStreamRequest]:
     ]
 
 
-def _stream(bench: Bench, model: models.Model) -> Call:
+def whole_stream(folder: Path, model: models.Model) -> Call:
     """All messages of one stream. Answers may be joined into any number of messages: only their sum is bounded."""
     requests = PER_MESSAGE * MESSAGES
     fewest, most = model.reply_bytes(model.request("0000"))
     return Call.write(
-        bench.folder,
+        folder,
         PREDICT_STREAM,
         [message.SerializeToString() for message in _messages(model)],
         requests=requests,
@@ -71,7 +73,7 @@ def _stream(bench: Bench, model: models.Model) -> Call:
     )
 
 
-def _check(target: str, model: models.Model) -> None:
+def check(target: str, model: models.Model) -> None:
     """Send the very messages by grpcio and compare every answer.
 
     Raises:

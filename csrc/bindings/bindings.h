@@ -10,5 +10,6 @@ void BindQueue(pybind11::module_& m);
 void BindVersion(pybind11::module_& m);
 void BindInstance(pybind11::module_& m);
 void BindCore(pybind11::module_& m);
+void BindFront(pybind11::module_& m);
 
 }  // namespace maas::bindings

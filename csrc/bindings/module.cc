@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, m) {
   maas::bindings::BindVersion(m);
   maas::bindings::BindInstance(m);
   maas::bindings::BindCore(m);
+  maas::bindings::BindFront(m);
 }

@@ -1,7 +1,7 @@
 // What other servers do, to compare with: a batch of whatever waits as soon as there is room to run it.
 //
 // Of several models that have something waiting, the one whose first request comes first in the order.
-// Priorities, tenants, weights and bounds of queues count for nothing.
+// Priorities, tenants, weights and bounds of queues count for nothing. Made by simulate.cc.
 #pragma once
 
 #include <cstddef>

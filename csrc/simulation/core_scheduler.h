@@ -1,4 +1,5 @@
 // The scheduler of the server itself, BatchQueue and Device, on a clock that stands still between events.
+// Made by simulate.cc; called by the event loop of simulator.h, on its thread.
 #pragma once
 
 #include <cstddef>

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import click
+from grpc import ChannelCredentials
 
 from maas_server.cli.inputs import signature_of
 from maas_server.cli.load import LoadPlan, Record, drive, random_inputs
@@ -124,6 +125,7 @@ def bench(
     metadata: tuple[tuple[str, str], ...],
     address: str,
     timeout: float,
+    credentials: ChannelCredentials | None,
     **options: Any,
 ) -> None:
     """Put a model under load and measure.
@@ -136,7 +138,7 @@ def bench(
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        client = AsyncClient(address, timeout=timeout, metadata=dict(metadata))
+        client = AsyncClient(address, credentials=credentials, timeout=timeout, metadata=dict(metadata))
         record = runner.run(_bench(model, rows, client, **options))
     summary = record.summary(rows, options["deadline"])
     click.echo(json.dumps(summary) if as_json else _text(summary, options["rate"]))

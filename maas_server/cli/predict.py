@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import numpy as np
+from grpc import ChannelCredentials
 
 from maas_server.cli.inputs import read_document, read_inputs, signature_of
 from maas_server.cli.options import connection, version_choice
@@ -65,6 +66,7 @@ def predict(
     folder: Path | None,
     address: str,
     timeout: float,
+    credentials: ChannelCredentials | None,
 ) -> None:
     """Send one prediction and show the answer.
 
@@ -75,7 +77,7 @@ def predict(
     if quantize_outputs and not outputs:
         raise click.UsageError("--quantize-outputs needs --output")
     values = {} if document is None else read_document(document)
-    with Client(address, timeout=timeout) as client:
+    with Client(address, credentials=credentials, timeout=timeout) as client:
         signature = signature_of(client.status(model), version, label)
         prediction = client.predict(
             model,

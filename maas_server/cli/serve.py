@@ -14,7 +14,14 @@ from maas_server.settings import CONFIG_VARIABLE, ENV_PREFIX, Settings, load_set
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_METAVARS: dict[Any, str] = {"seconds": "DURATION", "bytes": "SIZE", "mapping": "JSON", int: "NUMBER", str: "TEXT"}
+_METAVARS: dict[Any, str] = {
+    "seconds": "DURATION",
+    "bytes": "SIZE",
+    "mapping": "JSON",
+    "file": "FILE",
+    int: "NUMBER",
+    str: "TEXT",
+}
 
 
 class SettingOption(click.Option):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 from google.protobuf import json_format
+from grpc import ChannelCredentials
 
 from maas_server._stubs.maas.v1 import model_pb2
 from maas_server.cli.options import connection
@@ -19,12 +20,14 @@ from maas_server.client import Client
 @click.option("--watch", is_flag=True, help="Show it again at each change, until interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print maas.v1.ModelInfo messages as JSON, one line per status.")
 @connection()
-def status(model: str | None, watch: bool, as_json: bool, address: str, timeout: float) -> None:
+def status(
+    model: str | None, watch: bool, as_json: bool, address: str, timeout: float, credentials: ChannelCredentials | None
+) -> None:
     """Show models and their versions, or one in detail.
 
     The star marks the version that answers requests which name none.
     """
-    with Client(address, timeout=timeout) as client:
+    with Client(address, credentials=credentials, timeout=timeout) as client:
         if not watch:
             _show(client.status(model), one=model is not None, as_json=as_json)
             return

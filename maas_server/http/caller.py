@@ -1,4 +1,4 @@
-"""Who asks for a prediction over HTTP: how long the caller waits, and in whose name it asks."""
+"""Who asks for a prediction over HTTP: how long the caller waits, and in whose name it asks; known to every route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What resolvers of GraphQL know of the request. Without GraphQL itself, which may not be installed."""
+"""What the resolvers of graphql_schema.py know of the request, told by graphql_routes.py.
+
+Without GraphQL itself, which may not be installed.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 
 from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -12,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encode
 
 from maas_server import __version__, _core
 from maas_server.engine import TenantUsage
+from maas_server.http.front_metrics import front_families
 from maas_server.http.messages import Request, Response
 from maas_server.http.models import Models
 from maas_server.http.routing import Operation, Route
@@ -47,7 +49,7 @@ _STATES: tuple[tuple[str, str, Callable[[Scheduling], float]], ...] = (
         "1: what cannot be answered in time is refused at once; 0: predictions do not hold.",
         lambda scheduling: int(scheduling.mode == "predictive"),
     ),
-    ("maas_headroom", "Share of what a version can answer that nobody asks for now.", attrgetter("headroom")),
+    ("maas_headroom", "Share of what a version can answer that is not asked for.", attrgetter("headroom")),
     (
         "maas_predicted_seconds",
         "Time to the answer of a request of one row that came now without a deadline.",
@@ -67,12 +69,20 @@ class Metrics:
     """HTTP responses by method, route and status."""
 
     def __init__(
-        self, models: Models, ready: Callable[[], bool], tenants: Callable[[int], Sequence[TenantUsage]]
+        self,
+        models: Models,
+        ready: Callable[[], bool],
+        tenants: Callable[[int], Sequence[TenantUsage]],
+        front_counters: Callable[[], Mapping[str, Any]],
     ) -> None:
-        """`ready`: whether the server takes requests. `tenants`: what so many tenants at most use."""
+        """`ready`: whether the server takes requests. `tenants`: what so many tenants at most use.
+
+        `front_counters`: of the compiled front; empty without one.
+        """
         self._models = models
         self._ready = ready
         self._tenants = tenants
+        self._front_counters = front_counters
         self.responses = {}
 
     def routes(self) -> list[Route]:
@@ -87,6 +97,7 @@ class Metrics:
             _http_responses(self.responses),
             *model_families(await self._models.status()),
             *tenant_families(self._tenants(_MOST_TENANTS)),
+            *front_families(self._front_counters()),
             *ProcessCollector(registry=None).collect(),
         ]
         return Response(encode(_Collected(families)), content_type=content_type)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from maas_server.engine import TenantUsage
 from maas_server.front import Front
@@ -28,12 +29,14 @@ def build_application(
     models: Models,
     ready: Callable[[], bool],
     tenants: Callable[[int], Sequence[TenantUsage]],
+    front_counters: Callable[[], Mapping[str, Any]],
 ) -> Application:
     """Return the application.
 
     `ready`: whether the server takes requests. `tenants`: what so many tenants at most use.
+    `front_counters`: of the compiled front; empty without one.
     """
-    metrics = Metrics(models, ready, tenants)
+    metrics = Metrics(models, ready, tenants, front_counters)
     routes: list[Route] = [
         Route("/", {"GET": Operation(_alive, "Whether the process lives", response="Alive")}, "Health"),
         *metrics.routes(),

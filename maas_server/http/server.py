@@ -6,8 +6,8 @@ import asyncio
 import math
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
@@ -45,11 +45,12 @@ class HttpServer:
         handlers: Sequence[grpc.GenericRpcHandler],
         *,
         ready: Callable[[], bool],
+        front_counters: Callable[[], Mapping[str, Any]],
     ) -> None:
         """Prepare; nothing is opened.
 
-        `handlers`: of the RPCs that REST has routes for. `ready`: whether the server takes requests; called from any
-        thread.
+        `handlers`: of the RPCs that REST has routes for. `ready`: whether the server takes requests.
+        `front_counters`: of the compiled front; empty without one. Both are called from any thread.
         """
         self._settings = settings
         self._engine = engine
@@ -57,6 +58,7 @@ class HttpServer:
         self._handlers = handlers
         self._registry = registry
         self._ready = ready
+        self._front_counters = front_counters
         self._server: uvicorn.Server | None = None
         self._app: Application | None = None
         self._draining = False
@@ -123,7 +125,9 @@ class HttpServer:
 
         settings = self._settings
         self._front.attach(asyncio.get_running_loop())
-        self._app = build_application(settings, self._front, calls, models, self._ready, self._engine.tenants)
+        self._app = build_application(
+            settings, self._front, calls, models, self._ready, self._engine.tenants, self._front_counters
+        )
         config = uvicorn.Config(
             self._app,
             http=Connection,

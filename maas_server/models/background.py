@@ -1,4 +1,7 @@
-"""Work that takes nothing from what is served: see docs/adr/0012-loading-in-the-background.md."""
+"""Work that takes nothing from what is served, as threads of loads.py do it while others serve.
+
+Why and how: docs/adr/0012-loading-in-the-background.md.
+"""
 
 from __future__ import annotations
 

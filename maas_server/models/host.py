@@ -105,7 +105,7 @@ class Scheduling:
     predicted_ns: int = 0
     """From acceptance to the answer of a request of one row that came now without a deadline; 0: nobody knows."""
     headroom: float = 0.0
-    """Share of what it can answer that nobody asks for now: 1 is idle, 0 is overload."""
+    """Share of what it can answer that is not asked for at this moment: 1 is idle, 0 is overload."""
     margin_ns: int = 0
     """Kept free between the end of a run and the deadlines of its requests, for the answers to leave."""
     curves: tuple[BucketCurve, ...] = ()

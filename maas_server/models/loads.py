@@ -1,4 +1,4 @@
-"""Where versions are loaded: one at a time, each in a thread of its own."""
+"""Where the keeper has versions loaded: one at a time, each in a thread of its own."""
 
 from __future__ import annotations
 

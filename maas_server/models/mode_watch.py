@@ -1,4 +1,4 @@
-"""Says in the log when the predictions of a version cease to hold, and when they hold again."""
+"""Says in the log when the predictions of a version cease to hold, and when they hold again; run by the server."""
 
 from __future__ import annotations
 

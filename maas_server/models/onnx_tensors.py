@@ -1,4 +1,4 @@
-"""Tensors as ONNX Runtime has them, and as arrays."""
+"""Tensors as ONNX Runtime has them, and as the arrays that onnx_runner.py is given and returns."""
 
 from __future__ import annotations
 

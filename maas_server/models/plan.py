@@ -1,6 +1,6 @@
 """How a version is to be served: the signature with its batching and padding decided.
 
-Made by `models/inspect.py` from signature, configuration and measurements; read by the engine, which hands it to the
+Made by `models/loader.py` from signature, configuration and measurements; read by the engine, which hands it to the
 core. Axes count from the front; None where there is none.
 """
 

@@ -51,12 +51,22 @@ class Health:
         self._services = services
         self._models: dict[str, bool] = {}
         self._draining = False
+        self._started = False
         self._ready = False
 
     @property
     def ready(self) -> bool:
         """Whether "" is SERVING."""
         return self._ready
+
+    def serving(self) -> dict[str, bool]:
+        """Return whether each name is SERVING, as `Check` tells; others are not known."""
+        return {
+            LIVENESS: True,
+            STARTUP: self._started,
+            **dict.fromkeys((READY, *self._services), self._ready),
+            **{name: serves and not self._draining for name, serves in self._models.items()},
+        }
 
     async def start(self) -> None:
         """Alive, not started, not ready."""
@@ -67,6 +77,7 @@ class Health:
     async def set_ready(self, ready: bool) -> None:
         """Say whether "" and the services take requests; the first True ends the start-up."""
         if ready and not self._draining:
+            self._started = True
             await self.servicer.set(STARTUP, _SERVING)
         await self._set_ready(ready and not self._draining)
 

@@ -1,4 +1,4 @@
-"""Handlers of inference: bytes in, bytes out, and in whose name."""
+"""Handlers of inference, for the services of all protocols: bytes in, bytes out, and in whose name."""
 
 from __future__ import annotations
 

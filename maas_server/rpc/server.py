@@ -18,6 +18,7 @@ from maas_server._stubs.maas.v1 import model_pb2, predict_pb2
 from maas_server._stubs.tensorflow_serving import model_service_pb2, prediction_service_pb2
 from maas_server.errors import ConfigError
 from maas_server.rpc.health import Health
+from maas_server.security.tls import TlsFiles, TlsMaterial
 from maas_server.settings import Settings
 
 # The stubs of all services that a server may have.
@@ -32,6 +33,7 @@ _DESCRIBED: tuple[ModuleType, ...] = (
 )
 # The largest that grpc takes; as an age it means "for ever".
 _MOST_MS = 2**31 - 1
+_INNER_METADATA_BYTES = 128 << 10
 
 
 def server_options(settings: Settings) -> list[tuple[str, Any]]:
@@ -56,6 +58,17 @@ def server_options(settings: Settings) -> list[tuple[str, Any]]:
     return options
 
 
+def inner_options(settings: Settings) -> list[tuple[str, Any]]:
+    """Return the channel arguments of a server behind the compiled front, which keeps the rules for connections."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # What the front takes, and the client's certificate, which it adds.
+        ("grpc.max_metadata_size", _INNER_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _INNER_METADATA_BYTES),
+    ]
+
+
 def _milliseconds(seconds: float) -> int:
     return min(int(seconds * 1000), _MOST_MS)
 
@@ -64,7 +77,8 @@ def build_server(
     settings: Settings, handlers: Sequence[grpc.GenericRpcHandler], services: Sequence[str], health: Health
 ) -> grpc.aio.Server:
     """Return a server with our handlers, health and, if wanted, reflection; not bound, not started."""
-    server = grpc.aio.server(options=server_options(settings))
+    options = server_options(settings) if settings.front == "grpcio" else inner_options(settings)
+    server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers(tuple(handlers))
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     if settings.reflection:
@@ -91,15 +105,37 @@ def _joined_pool(files: Iterable[FileDescriptor]) -> DescriptorPool:
     return pool
 
 
-def bind(server: grpc.aio.Server, settings: Settings) -> int:
-    """Bind the port of the settings and return it, or the one that was picked for 0.
+def tls_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+    """Return credentials that show each new connection what the files say by then."""
+    shown = files.material
+
+    # The published types forget None: nothing is new.
+    def renewed() -> Any:
+        nonlocal shown
+        if (material := files.material) is shown:
+            return None
+        shown = material
+        return _certificates(material)
+
+    required = files.material.client_auth == "required"
+    return grpc.dynamic_ssl_server_credentials(_certificates(shown), renewed, require_client_authentication=required)
+
+
+def _certificates(material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
+    pair = (material.private_key, material.certificate_chain)
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=material.client_ca or None)
+
+
+def bind(server: grpc.aio.Server, settings: Settings, tls: TlsFiles | None = None) -> int:
+    """Bind the port of the settings and return it, or the one that was picked for 0; encrypted if there is `tls`.
 
     Raises:
         ConfigError: the address cannot be had.
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
-        port = server.add_insecure_port(f"{host}:{settings.grpc_port}")
+        address = f"{host}:{settings.grpc_port}"
+        port = server.add_secure_port(address, tls_credentials(tls)) if tls else server.add_insecure_port(address)
     except RuntimeError as error:
         raise ConfigError(f"cannot listen on {host}:{settings.grpc_port}: {error}") from error
     if port == 0:

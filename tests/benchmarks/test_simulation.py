@@ -41,7 +41,7 @@ SMALL = Model(base_ms=6.0, row_ms=1.0, max_batch_rows=4)
 @pytest.fixture(scope="module", autouse=True)
 def simulator() -> None:
     if shutil.which("make") is None or shutil.which("g++") is None:
-        pytest.skip("the simulator is built by make and a C++ compiler")
+        pytest.skip("the simulator is built by make and g++, and one is missing: apt-get install make g++")
     program.build()
 
 
@@ -213,7 +213,6 @@ def test_every_setting_can_be_compared_and_printed(name: str) -> None:
 
 
 def test_the_command_prints_a_table_and_draws(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the extra 'simulate' is not installed")
     assert command.main(["--seconds", "0.5", "--plots", str(tmp_path), "bursts"]) == 0
     printed = capsys.readouterr().out
     assert "bursts of 10x" in printed

@@ -84,3 +84,11 @@ def test_text_files_end_with_one_newline(committed: list[Path], root: Path) -> N
     assert [
         str(p.relative_to(root)) for p, text in texts if text and (text[-1:] != b"\n" or text[-2:] == b"\n\n")
     ] == []
+
+
+def test_the_map_of_models_names_every_file_once(root: Path) -> None:
+    folder = root / "maas_server/models"
+    text = (folder / "__init__.py").read_text()
+    entries = re.findall(r"^ {4}([a-z_]+(?:, [a-z_]+)*)(?: {2,}.*)?$", text, re.MULTILINE)
+    listed = [name for entry in entries for name in entry.split(", ")]
+    assert sorted(listed) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")

@@ -24,12 +24,15 @@ from tests.docs.page import read_blocks
 PAGES = ["*.md", "docs/*.md", "docs/adr/*.md", "examples/*.md", "deploy/*.md", "benchmarks/*.md"]
 
 # In capitals like reasons, and none: how the wire calls "no datatype", what the core calls its protocols and the bounds
-# of its histograms, and what the system calls one of its settings.
+# of its histograms, what the system calls one of its settings, and OpenSSL its errors.
 NO_REASONS = {
     "DATA_TYPE_UNSPECIFIED",
+    "KEY_TYPE_MISMATCH",
+    "KEY_VALUES_MISMATCH",
     "LATENCY_BOUNDS_SECONDS",
     "MODEL_INFER",
     "MODEL_STREAM_INFER",
+    "NO_CERTIFICATE_ASSIGNED",
     "SC_CLK_TCK",
     "TENSORFLOW_PREDICT",
 }

@@ -117,7 +117,7 @@ def test_what_a_page_shows_is_what_happens(page: str, root: Path, folder: Path, 
             assert missing is None, f"{where}\ndid not print: {missing}\nbut:\n{output}"
             assert (status != 0) == step.may_fail(), f"{where}\nended with {status} and printed:\n{output}"
     if left_out:
-        pytest.skip("; ".join(left_out))
+        pytest.skip(f"all but these steps of {page} were typed: {'; '.join(left_out)}")
 
 
 def test_a_terminal_shows_what_a_command_and_its_jobs_print(tmp_path: Path) -> None:

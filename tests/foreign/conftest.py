@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.foreign import models
+from tests.fronts import FrontName
 from tests.integration.serving import ServeProcess
 
 # These run in the clients' own environments.
@@ -49,20 +50,20 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 
 @pytest.fixture(scope="session")
-def served(repository: Repository) -> Iterator[Served]:
+def served(front: FrontName, repository: Repository) -> Iterator[Served]:
     """A server of all the models, with shared memory."""
-    yield from serve(repository, "--allow-shared-memory")
+    yield from serve(front, repository, "--allow-shared-memory")
 
 
 @pytest.fixture
-def served_on_demand(repository: Repository) -> Iterator[Served]:
+def served_on_demand(front: FrontName, repository: Repository) -> Iterator[Served]:
     """A server of one's own that loads what it is told to, without shared memory."""
-    yield from serve(repository, "--control", "explicit")
+    yield from serve(front, repository, "--control", "explicit")
 
 
-def serve(repository: Repository, *arguments: str) -> Iterator[Served]:
+def serve(front: FrontName, repository: Repository, *arguments: str) -> Iterator[Served]:
     always = ("--http-port", "0", "--drain-delay", "0", "--settle", "0")
-    process = ServeProcess((repository.path, *always, *arguments))
+    process = ServeProcess((repository.path, *always, *arguments), front)
     try:
         process.start()
         port = process.wait_for_event("http_listening")["http_port"]

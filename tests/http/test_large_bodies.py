@@ -104,7 +104,6 @@ async def test_tensorflow_servings_regress(large_client: httpx.AsyncClient) -> N
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_graphql(large_client: httpx.AsyncClient) -> None:
-    pytest.importorskip("graphql")
     x = doubles()
     variables = {"inputs": [tensor("x", "FP64", [ROWS, COLUMNS], x.tolist())]}
     answer = await large_client.post("/graphql", json={"query": QUERY % '"doubles"', "variables": variables})
@@ -113,7 +112,6 @@ async def test_graphql(large_client: httpx.AsyncClient) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_wrong_fields_are_told_as_of_small_bodies(large_client: httpx.AsyncClient) -> None:
-    pytest.importorskip("graphql")
     wrong = tensor("x", "FP64", [ROWS, COLUMNS], [[0.25] * COLUMNS] * (ROWS - 1) + [["a"] * COLUMNS])
     padded = {"inputs": [wrong], "id": "long" * 500_000}
     answer = await large_client.post("/v2/models/doubles/infer", json=padded)
@@ -149,7 +147,6 @@ async def test_answers_that_would_be_too_large_are_refused_before_they_are_writt
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_graphql_refuses_to_repeat_an_answer_beyond_the_limit(large_client: httpx.AsyncClient) -> None:
-    pytest.importorskip("graphql")
     repeated = " ".join(f"d{index}: data" for index in range(100))
     query = QUERY.replace("{ data }", f"{{ {repeated} }}") % '"doubles"'
     variables = {"inputs": [tensor("x", "FP64", [ROWS, 200], doubles(200).tolist())]}

@@ -100,6 +100,7 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     deadline = time.monotonic() + 20
     while not await condition():
         assert time.monotonic() < deadline, f"not in time: {what}"
+        # The server tells nobody when it has let go of a caller; asking without a pause would keep it from doing so.
         await asyncio.sleep(0.01)
 
 

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration import packaged
+from tests.fronts import FrontName
+from tests.integration import fronted, packaged
 from tests.integration.serving import ServeProcess
 
 Serve = Callable[..., ServeProcess]
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts `maas serve ARGUMENTS...`; whatever still runs when the test ends must end well on SIGTERM."""
+def serve(front: FrontName) -> Iterator[Serve]:
+    """Starts `maas serve ARGUMENTS...` with either front; what runs to the end of the test must stop well."""
     started: list[ServeProcess] = []
 
     def start(*arguments: str | Path) -> ServeProcess:
-        process = ServeProcess(arguments)
+        process = ServeProcess(arguments, front)
         started.append(process)
         process.start()
         return process
@@ -41,9 +42,28 @@ def real_models(tmp_path_factory: pytest.TempPathFactory) -> packaged.Repository
 
 
 @pytest.fixture(scope="session")
-def real_server(real_models: packaged.Repository) -> Iterator[ServeProcess]:
+def real_server(front: FrontName, real_models: packaged.Repository) -> Iterator[ServeProcess]:
     """One server for all of them."""
-    process = ServeProcess((real_models.path, "--drain-delay", "0"))
+    process = ServeProcess((real_models.path, "--drain-delay", "0"), front)
+    try:
+        process.start()
+        yield process
+        assert process.stop() == 0, process.output[-8000:]
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def front_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the tests of the port itself ask for."""
+    return fronted.lay_out(tmp_path_factory.mktemp("front"))
+
+
+@pytest.fixture(scope="session")
+def front_server(front: FrontName, front_models: Path) -> Iterator[ServeProcess]:
+    """One server for all tests that need no settings of their own: what a peer does to it must not harm the others."""
+    limits = ("--max-message-bytes", str(fronted.LIMIT))
+    process = ServeProcess((front_models, "--drain-delay", "0", *limits), front)
     try:
         process.start()
         yield process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 from maas_server._stubs.maas.v1 import model_pb2
 from maas_server.client import Client
+from tests.fronts import FrontName
 
 READY_TIMEOUT = 120.0
 STOP_TIMEOUT = 30.0
@@ -23,12 +25,10 @@ POLL_SECONDS = 0.02
 class ServeProcess:
     """`maas serve` on a free port of the loopback; its log lines are kept as events."""
 
-    def __init__(self, arguments: tuple[str | Path, ...]) -> None:
+    def __init__(self, arguments: tuple[str | Path, ...], front: FrontName = "grpcio") -> None:
         maas = Path(sys.executable).with_name("maas")
-        self._command = [
-            str(part)
-            for part in (maas, "serve", *arguments, "--grpc-port", "0", "--http-port", "0", "--log-format", "json")
-        ]
+        options = ["--front", front, "--grpc-port", "0", "--http-port", "0", "--log-format", "json"]
+        self._command = [str(part) for part in (maas, "serve", *arguments, *options)]
         self._process: subprocess.Popen[str] | None = None
         self._changed = threading.Condition()
         self._events: list[dict[str, Any]] = []
@@ -88,6 +88,12 @@ class ServeProcess:
             self._process.kill()
             self._process.wait()
 
+    def resident_bytes(self) -> int:
+        """Its memory at this moment."""
+        assert self._process is not None
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def client(self, **settings: Any) -> Client:
         return Client(self.target, **settings)
 
@@ -114,7 +120,10 @@ class ServeProcess:
 
 
 def eventually(holds: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
-    """Poll until `holds()`; fail with `what` after `timeout` seconds."""
+    """Poll until `holds()`; fail with `what` after `timeout` seconds.
+
+    What is asked about is in another process, which tells nobody; the pause leaves the CPU to it.
+    """
     deadline = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"

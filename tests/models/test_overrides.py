@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from tests.models.fakes import FakeRunner
 from tests.models.stage import AVAILABLE, END, LOADING, UNLOADING, Stage
 
 explicit = pytest.mark.parametrize("control", ["explicit"])
+removed = threading.Condition()
 
 
 def config(**fields: Any) -> str:
@@ -36,8 +39,17 @@ def content(stage: Stage, version: int = 1, model: str = "m") -> str:
 
 @pytest.fixture(autouse=True)
 def _own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the private folders; `removed` is notified when one of them has gone."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    remove = shutil.rmtree
+
+    def remove_and_tell(path: Path, ignore_errors: bool) -> None:
+        remove(path, ignore_errors)
+        with removed:
+            removed.notify_all()
+
+    monkeypatch.setattr(shutil, "rmtree", remove_and_tell)
 
 
 def private_folders() -> set[Path]:
@@ -45,11 +57,11 @@ def private_folders() -> set[Path]:
 
 
 async def only_left(expected: set[Path]) -> None:
-    for _ in range(1000):
-        if private_folders() == expected:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(private_folders())
+    def wait() -> bool:
+        with removed:
+            return removed.wait_for(lambda: private_folders() == expected, 10)
+
+    assert await asyncio.to_thread(wait), private_folders()
 
 
 async def begin_held(stage: Stage, model: str = "m", content: bytes = b"held bad") -> asyncio.Task[Any]:

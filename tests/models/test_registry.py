@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from maas_server.errors import InvalidRequest, LoadError, NotAvailable, NotFound
+from maas_server.errors import ConfigError, InvalidRequest, LoadError, NotAvailable, NotFound
 from maas_server.models.registry import Registry
 from maas_server.models.repository import Repository
+from maas_server.models.sources import Snapshot
 from tests.models.fakes import FakeRunner
 from tests.models.stage import AVAILABLE, END, LOADING, UNLOADING, Stage
 
@@ -343,18 +345,30 @@ async def test_polling_finds_new_versions_by_itself(tmp_path: Path) -> None:
     await registry.stop()
 
 
-async def test_polling_survives_a_repository_that_is_away_for_a_while(tmp_path: Path) -> None:
+async def test_polling_survives_a_repository_that_is_away_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "repository"
     stage = Stage(path, "poll")
     stage.write("m/1")
-    registry = Registry(
-        Repository(path, settle=0.02), stage.host, poll_interval=0.01, find_runner=lambda _: FakeRunner()
-    )
+    repository = Repository(path, settle=0.02)
+    failures = queue.SimpleQueue[ConfigError]()
+
+    def scan() -> Snapshot:
+        try:
+            return Repository.scan(repository)
+        except ConfigError as error:
+            failures.put(error)
+            raise
+
+    monkeypatch.setattr(repository, "scan", scan)
+    registry = Registry(repository, stage.host, poll_interval=0.01, find_runner=lambda _: FakeRunner())
     stage.registry = registry
     await registry.start()
     await stage.until(registry.ready)
     path.rename(tmp_path / "away")
-    await asyncio.sleep(0.1)
+    for _ in range(2):  # By the second the first was survived.
+        await asyncio.to_thread(failures.get, timeout=10)
     assert stage.states() == {1: AVAILABLE}
     (tmp_path / "away").rename(path)
     stage.write("m/2")

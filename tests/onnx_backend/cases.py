@@ -13,25 +13,11 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from maas_server.models.onnx_tensors import ELEMENT_TYPES
+
 Array = npt.NDArray[Any]
 
-# Element types of onnx.TensorProto by the Open Inference Protocol's names.
-ELEMENT_TYPES = {
-    "FP32": 1,
-    "UINT8": 2,
-    "INT8": 3,
-    "UINT16": 4,
-    "INT16": 5,
-    "INT32": 6,
-    "INT64": 7,
-    "BYTES": 8,
-    "BOOL": 9,
-    "FP16": 10,
-    "FP64": 11,
-    "UINT32": 12,
-    "UINT64": 13,
-    "BF16": 16,
-}
+# The Open Inference Protocol's names by element type of onnx.TensorProto.
 DATATYPES = {number: name for name, number in ELEMENT_TYPES.items()}
 
 _NODE_KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from tests.onnx_backend.cases import ELEMENT_TYPES, Array, Case, DataSet, LeftOutError, Tensor, strings
+from maas_server.models.onnx_tensors import ELEMENT_TYPES
+from tests.onnx_backend.cases import Array, Case, DataSet, LeftOutError, Tensor, strings
 
 NOT_LOADED = "ONNX Runtime does not load the model: it has no such operator, version or form of it on the CPU."
 NOT_RUN = "ONNX Runtime loads the model, but refuses the inputs."

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from maas_server.settings import Settings
+from tests.fronts import FrontName
 from tests.models import onnx_models
 from tests.rpc.inference import Inference, save_model
 from tests.rpc.tensorflow import TensorFlow, classifier, regressor, typed
@@ -17,20 +18,22 @@ _ALL = "versions: all\nlabels: {steady: 1}"
 
 
 @pytest_asyncio.fixture
-async def inference(tmp_path: Path) -> AsyncIterator[Inference]:
+async def inference(front: FrontName, tmp_path: Path) -> AsyncIterator[Inference]:
     """`scaled` answers version times x (1, labelled steady, and 2), `strings` what it gets, `broken` does not load."""
     for version in (1, 2):
         save_model(tmp_path, "scaled", onnx_models.scaled(version), version, maas_yaml=_ALL)
     save_model(tmp_path, "strings", onnx_models.strings())
     save_model(tmp_path, "broken", onnx_models.strings())
     (tmp_path / "broken/1/model.onnx").write_bytes(b"this is no model")
-    settings = Settings(path=tmp_path, grpc_port=0, http=False, settle=0, drain_delay=0, allow_shared_memory=True)
+    settings = Settings(
+        path=tmp_path, front=front, grpc_port=0, http=False, settle=0, drain_delay=0, allow_shared_memory=True
+    )
     async with InProcessServer(settings) as server:
         yield Inference(server)
 
 
 @pytest_asyncio.fixture
-async def tensorflow(tmp_path: Path) -> AsyncIterator[TensorFlow]:
+async def tensorflow(front: FrontName, tmp_path: Path) -> AsyncIterator[TensorFlow]:
     """As `inference`, and `typed`, `classifier` (with labels for two of its classes) and `regressor`."""
     for version in (1, 2):
         save_model(tmp_path, "scaled", onnx_models.scaled(version), version, maas_yaml=_ALL)
@@ -41,6 +44,6 @@ async def tensorflow(tmp_path: Path) -> AsyncIterator[TensorFlow]:
     save_model(tmp_path, "regressor", regressor())
     save_model(tmp_path, "broken", onnx_models.strings())
     (tmp_path / "broken/1/model.onnx").write_bytes(b"this is no model")
-    settings = Settings(path=tmp_path, grpc_port=0, http=False, settle=0, drain_delay=0)
+    settings = Settings(path=tmp_path, front=front, grpc_port=0, http=False, settle=0, drain_delay=0)
     async with InProcessServer(settings) as server:
         yield TensorFlow(server)

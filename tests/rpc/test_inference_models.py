@@ -16,6 +16,7 @@ from maas_server._stubs.inference import model_config_pb2
 from maas_server.rpc.inference_service import SERVICE
 from maas_server.server import Server
 from maas_server.settings import Settings
+from tests.fronts import FrontName
 from tests.models import onnx_models
 from tests.rpc.inference import METHODS, Inference, call, save_model
 from tests.server.in_process import InProcessServer, Refused, request, tensor
@@ -29,10 +30,10 @@ async def test_the_server_lives_and_is_ready(inference: Inference) -> None:
     assert await inference.server.health(SERVICE) == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_a_server_whose_models_all_failed_is_not_ready(tmp_path: Path) -> None:
+async def test_a_server_whose_models_all_failed_is_not_ready(front: FrontName, tmp_path: Path) -> None:
     save_model(tmp_path, "broken", onnx_models.strings())
     (tmp_path / "broken/1/model.onnx").write_bytes(b"this is no model")
-    server = Server(Settings(path=tmp_path, grpc_port=0, http=False, settle=0, drain_delay=0))
+    server = Server(Settings(path=tmp_path, front=front, grpc_port=0, http=False, settle=0, drain_delay=0))
     running = asyncio.create_task(server.run())
     async with asyncio.timeout(30):
         await server.listening.wait()
@@ -45,14 +46,16 @@ async def test_a_server_whose_models_all_failed_is_not_ready(tmp_path: Path) -> 
         assert await running == 0
 
 
-async def test_the_server_says_what_it_is_and_only_what_it_can(inference: Inference, tmp_path: Path) -> None:
+async def test_the_server_says_what_it_is_and_only_what_it_can(
+    front: FrontName, inference: Inference, tmp_path: Path
+) -> None:
     metadata = await inference("ServerMetadata")
     assert (metadata.name, metadata.version) == ("maas_server", __version__)
     assert {"statistics", "model_repository", "classification", "binary_tensor_data"} <= set(metadata.extensions)
     assert "system_shared_memory" in metadata.extensions
     assert not {"sequence", "cuda_shared_memory", "trace"} & set(metadata.extensions)
     async with InProcessServer(
-        Settings(path=tmp_path / "strings", grpc_port=0, http=False, settle=0, drain_delay=0)
+        Settings(path=tmp_path / "strings", front=front, grpc_port=0, http=False, settle=0, drain_delay=0)
     ) as server:
         assert "system_shared_memory" not in (await Inference(server)("ServerMetadata")).extensions
 

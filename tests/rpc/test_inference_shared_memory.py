@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from maas_server.settings import Settings
+from tests.fronts import FrontName
 from tests.models import onnx_models
 from tests.rpc.inference import Inference, save_model
 from tests.server.in_process import InProcessServer, Refused
@@ -103,9 +104,11 @@ async def test_cuda_regions_are_not_taken_and_so_there_are_none(inference: Infer
     await inference("CudaSharedMemoryUnregister", name="in")
 
 
-async def test_without_the_setting_every_call_is_refused_and_names_it(tmp_path: Path) -> None:
+async def test_without_the_setting_every_call_is_refused_and_names_it(front: FrontName, tmp_path: Path) -> None:
     save_model(tmp_path, "strings", onnx_models.strings())
-    async with InProcessServer(Settings(path=tmp_path, grpc_port=0, http=False, settle=0, drain_delay=0)) as server:
+    async with InProcessServer(
+        Settings(path=tmp_path, front=front, grpc_port=0, http=False, settle=0, drain_delay=0)
+    ) as server:
         for method in METHODS:
             with pytest.raises(Refused) as refused:
                 await Inference(server)(method)
@@ -113,9 +116,13 @@ async def test_without_the_setting_every_call_is_refused_and_names_it(tmp_path: 
             assert "--allow-shared-memory" in refused.value.message
 
 
-async def test_a_server_that_stops_holds_no_regions(tmp_path: Path, memory: shared_memory.SharedMemory) -> None:
+async def test_a_server_that_stops_holds_no_regions(
+    front: FrontName, tmp_path: Path, memory: shared_memory.SharedMemory
+) -> None:
     save_model(tmp_path, "strings", onnx_models.strings())
-    settings = Settings(path=tmp_path, grpc_port=0, http=False, settle=0, drain_delay=0, allow_shared_memory=True)
+    settings = Settings(
+        path=tmp_path, front=front, grpc_port=0, http=False, settle=0, drain_delay=0, allow_shared_memory=True
+    )
 
     file = Path("/dev/shm", memory.name.lstrip("/"))
 

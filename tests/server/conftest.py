@@ -10,6 +10,7 @@ import onnx
 import pytest_asyncio
 
 from maas_server.settings import Settings
+from tests.fronts import FrontName
 from tests.models import onnx_models
 from tests.server.in_process import InProcessServer
 
@@ -61,9 +62,11 @@ def write_repository(root: Path) -> None:
 
 
 @pytest_asyncio.fixture
-async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
+async def server(front: FrontName, tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A ready server on a free port."""
     write_repository(tmp_path)
-    settings = Settings(path=tmp_path, grpc_port=0, http=False, settle=0, drain_delay=0, max_message_bytes=1 << 20)
+    settings = Settings(
+        path=tmp_path, front=front, grpc_port=0, http=False, settle=0, drain_delay=0, max_message_bytes=1 << 20
+    )
     async with InProcessServer(settings) as running:
         yield running

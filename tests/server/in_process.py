@@ -72,17 +72,22 @@ class Refused(Exception):
 
 
 class InProcessServer:
-    """Use as an asynchronous context; `port` and `channel` are there inside."""
+    """Use as an asynchronous context; `port` and `channel` are there inside. `credentials`: those of the channel."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, credentials: grpc.ChannelCredentials | None = None) -> None:
         self._settings = settings
+        self._credentials = credentials
 
     async def __aenter__(self) -> InProcessServer:
         self.server = Server(self._settings)
         self._running = asyncio.create_task(self.server.run())
         async with asyncio.timeout(SECONDS):
             await self.server.listening.wait()
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.server.port}")
+        address = f"127.0.0.1:{self.server.port}"
+        if self._credentials is None:
+            self.channel = grpc.aio.insecure_channel(address)
+        else:
+            self.channel = grpc.aio.secure_channel(address, self._credentials)
         async with asyncio.timeout(SECONDS):
             await self._until_serving()
         return self

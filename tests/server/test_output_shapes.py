@@ -11,6 +11,7 @@ from onnx import TensorProto
 
 from maas_server._stubs.maas.v1 import predict_pb2
 from maas_server.settings import Settings
+from tests.fronts import FrontName
 from tests.models import onnx_models
 from tests.server.in_process import InProcessServer, Refused, request, tensor
 
@@ -22,10 +23,12 @@ def reshaping() -> onnx.ModelProto:
     return onnx_models.model([node], inputs, [onnx_models.unranked("y")])
 
 
-async def test_every_request_may_have_another_rank(tmp_path: Path) -> None:
+async def test_every_request_may_have_another_rank(front: FrontName, tmp_path: Path) -> None:
     onnx_models.save(reshaping(), tmp_path / "m/1/model.onnx")
     x = np.arange(12, dtype=np.float32)
-    async with InProcessServer(Settings(path=tmp_path, grpc_port=0, http=False, settle=0, drain_delay=0)) as server:
+    async with InProcessServer(
+        Settings(path=tmp_path, front=front, grpc_port=0, http=False, settle=0, drain_delay=0)
+    ) as server:
         for shape in ((12,), (3, 4), (2, 3, 2), (1, 1, 12, 1)):
             wanted = request("m", tensor("x", x), tensor("shape", np.array(shape, np.int64)))
             (y,) = (await server.predict(wanted)).outputs

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,14 @@ import pytest
 
 from maas_server._core import LATENCY_BOUNDS_SECONDS, CoreError
 from maas_server._stubs.inference import grpc_service_pb2
-from maas_server.engine import Engine
-from maas_server.front import Front, Protocol
+from maas_server.front import Protocol
 from maas_server.models.config import BatchingConfig
-from maas_server.models.host import Counters, Route
-from maas_server.models.plan import InputPlan, OutputPlan, VersionPlan
-from maas_server.models.runner import Array, RunBatch, RunnerOptions, Signature
-
-SECONDS = 20
+from maas_server.models.host import Counters
+from maas_server.models.runner import Array, RunBatch
+from tests.server.one_model import PLAN, SECONDS, OneModel, PlannedRunner, one_model
 
 
-class Slow:
+class Slow(PlannedRunner):
     """Answers what it got, each run after a permission; remembers the first value of each batch."""
 
     def __init__(self) -> None:
@@ -32,35 +29,19 @@ class Slow:
         self.began = threading.Semaphore(0)
         self.may_end = threading.Semaphore(0)
 
-    def load(self, path: Path, options: RunnerOptions) -> None:
-        raise NotImplementedError
-
-    def signature(self) -> Signature:
-        raise NotImplementedError
-
     def run(self, batch: RunBatch) -> Sequence[Array]:
         self.order.append(float(batch.inputs[0][0]))
         self.began.release()
         assert self.may_end.acquire(timeout=SECONDS)
-        return [np.array(batch.inputs[0])]
-
-    def forget(self, keys: Sequence[int]) -> None:
-        pass
-
-    def describe(self) -> str:
-        return "slow"
-
-    def close(self) -> None:
-        pass
+        return super().run(batch)
 
 
 class Scene:
     """One model with one slow instance, whose first batch is running."""
 
-    def __init__(self, front: Front, runner: Slow, deployment: Any) -> None:
-        self.front = front
+    def __init__(self, model: OneModel, runner: Slow) -> None:
+        self.model = model
         self.runner = runner
-        self.deployment = deployment
 
     async def begin(self) -> asyncio.Future[bytes]:
         """Submit a request that keeps the instance busy until `end`."""
@@ -76,40 +57,29 @@ class Scene:
         )
         for name, number in parameters.items():
             request.parameters[name].int64_param = number
-        return self.front.submit(Protocol.MODEL_INFER, request.SerializeToString(), SECONDS)[0]
+        return self.model.front.submit(Protocol.MODEL_INFER, request.SerializeToString(), SECONDS)[0]
 
     def end(self, runs: int) -> None:
         """Let so many runs end."""
         self.runner.may_end.release(runs)
 
     def counters(self) -> Counters:
-        counters: Counters = self.deployment.counters()
-        return counters
+        return self.model.deployment.counters()
 
 
-@contextmanager
-def scene(batching: dict[str, Any]) -> Iterator[Scene]:
+@asynccontextmanager
+async def scene(batching: dict[str, Any]) -> AsyncIterator[Scene]:
     config = BatchingConfig.model_validate(batching)
-    plan = VersionPlan(
-        model="m",
-        version=1,
-        inputs=(InputPlan("x", "FP32", (-1,), batch_axis=0),),
-        outputs=(OutputPlan("y", "FP32", (-1,), ((0, 0),), batch_axis=0),),
+    plan = replace(
+        PLAN,
         max_batch_size=config.max_batch_size or 1,
         max_queue_delay_us=config.max_queue_delay_us,
         queue=config.queue_plan(),
     )
     runner = Slow()
-    engine = Engine(cpus=64)
-    front = Front(engine)
-    front.attach(asyncio.get_running_loop())
-    deployment = engine.deploy(plan, runner)
-    engine.route("m", Route({1: deployment}, {}, 1))
-    yield Scene(front, runner, deployment)
-    engine.route("m", None)
-    runner.may_end.release(1000)
-    assert deployment.drain(SECONDS)
-    front.detach()
+    async with one_model(plan, runner, cpus=64) as model:
+        yield Scene(model, runner)
+        runner.may_end.release(1000)
 
 
 async def failure(future: asyncio.Future[bytes]) -> tuple[int, str]:
@@ -119,7 +89,7 @@ async def failure(future: asyncio.Future[bytes]) -> tuple[int, str]:
 
 
 async def test_a_request_of_high_priority_overtakes_those_that_wait() -> None:
-    with scene({"priority_levels": 3, "default_priority": 2}) as model:
+    async with scene({"priority_levels": 3, "default_priority": 2}) as model:
         waiting = [await model.begin(), model.ask(1, priority=3), model.ask(2), model.ask(3, priority=2)]
         waiting.append(model.ask(4, priority=1))
         model.end(len(waiting))
@@ -128,7 +98,7 @@ async def test_a_request_of_high_priority_overtakes_those_that_wait() -> None:
 
 
 async def test_without_a_priority_a_request_is_of_the_lowest_level_unless_configured() -> None:
-    with scene({"priority_levels": 3}) as model:
+    async with scene({"priority_levels": 3}) as model:
         waiting = [await model.begin(), model.ask(1), model.ask(2, priority=2), model.ask(3, priority=3)]
         model.end(len(waiting))
         await asyncio.wait_for(asyncio.gather(*waiting), SECONDS)
@@ -136,7 +106,7 @@ async def test_without_a_priority_a_request_is_of_the_lowest_level_unless_config
 
 
 async def test_a_model_without_levels_answers_in_order_whatever_requests_say() -> None:
-    with scene({}) as model:
+    async with scene({}) as model:
         waiting = [await model.begin(), model.ask(1, priority=9), model.ask(2), model.ask(3, priority=1)]
         model.end(len(waiting))
         await asyncio.wait_for(asyncio.gather(*waiting), SECONDS)
@@ -145,7 +115,7 @@ async def test_a_model_without_levels_answers_in_order_whatever_requests_say() -
 
 async def test_what_waited_as_long_as_its_policy_allows_is_told_and_not_run() -> None:
     policies = {1: {"default_timeout_us": "10ms"}, 2: {"default_timeout_us": "10ms", "timeout_action": "delay"}}
-    with scene({"priority_levels": 2, "priority_policies": policies}) as model:
+    async with scene({"priority_levels": 2, "priority_policies": policies}) as model:
         busy = await model.begin()
         late, delayed = model.ask(1, priority=1), model.ask(2, priority=2)
         assert await failure(late) == (14, "QUEUE_TIMEOUT")
@@ -159,7 +129,7 @@ async def test_what_waited_as_long_as_its_policy_allows_is_told_and_not_run() ->
 
 
 async def test_no_more_requests_of_a_level_wait_than_its_policy_allows() -> None:
-    with scene({"priority_levels": 2, "queue_policy": {"max_queue_size": 1}}) as model:
+    async with scene({"priority_levels": 2, "queue_policy": {"max_queue_size": 1}}) as model:
         waiting = [await model.begin(), model.ask(1), model.ask(2, priority=1)]
         for priority in (1, 2):
             with pytest.raises(CoreError) as caught:
@@ -172,14 +142,14 @@ async def test_no_more_requests_of_a_level_wait_than_its_policy_allows() -> None
 
 async def test_a_preferred_size_runs_before_the_delay_is_over() -> None:
     batching = {"max_batch_size": 8, "max_queue_delay_us": "60s", "preferred_batch_sizes": [2]}
-    with scene(batching) as model:
+    async with scene(batching) as model:
         model.end(1)
         await asyncio.wait_for(asyncio.gather(model.ask(1), model.ask(2)), SECONDS)
         assert [(each.rows, each.batches) for each in model.counters().batch_sizes] == [(2, 1)]
 
 
 async def test_counters_tell_what_each_part_took() -> None:
-    with scene({"max_batch_size": 4}) as model:
+    async with scene({"max_batch_size": 4}) as model:
         busy = await model.begin()
         waiting = [model.ask(1), model.ask(2)]
         model.end(2)

@@ -18,6 +18,7 @@ from maas_server._stubs.inference import grpc_service_pb2
 from maas_server._stubs.maas.v1 import predict_pb2
 from maas_server._stubs.tensorflow_serving import prediction_service_pb2, tensor_pb2
 from maas_server.settings import Settings, TenantLimits
+from tests.fronts import FrontName
 from tests.rpc.inference import request as infer_request
 from tests.server.conftest import write_repository
 from tests.server.in_process import PREDICT, SECONDS, STREAM, InProcessServer, Refused, request, tensor
@@ -28,9 +29,10 @@ MODEL_STREAM_INFER = "/inference.GRPCInferenceService/ModelStreamInfer"
 TENSORFLOW_PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 
-def settings(path: Path) -> Settings:
+def settings(path: Path, front: FrontName) -> Settings:
     return Settings(
         path=path,
+        front=front,
         grpc_port=0,
         http_port=0,
         settle=0,
@@ -46,9 +48,9 @@ def settings(path: Path) -> Settings:
 
 
 @pytest_asyncio.fixture
-async def tenants(tmp_path: Path) -> AsyncIterator[InProcessServer]:
+async def tenants(front: FrontName, tmp_path: Path) -> AsyncIterator[InProcessServer]:
     write_repository(tmp_path)
-    async with InProcessServer(settings(tmp_path)) as running:
+    async with InProcessServer(settings(tmp_path, front)) as running:
         yield running
 
 

@@ -1,7 +1,7 @@
 // What share of the last second or two something ran. Two windows, as in LoadMeter.
 //
-// Threads: none of its own; the owner's lock guards it. Time is an argument; instants that come out of order
-// count as the latest seen.
+// Owned by a Device, whose mutex guards it. Threads: none of its own. Time is an argument; instants that come
+// out of order count as the latest seen.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 // for both. The higher one stays if its last run brings at least kGain of what a run brings at the lower one.
 // Then nothing is tried for a while, long enough that trials cost a twentieth of the time at most.
 //
-// Threads: none of its own; the owner's lock guards it. Time is an argument.
+// Owned by a Device, whose mutex guards it. Threads: none of its own. Time is an argument.
 #pragma once
 
 #include <cstddef>

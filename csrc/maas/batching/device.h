@@ -1,4 +1,4 @@
-// What runs next on one device: a CPU with its cores (one GPU later), shared by the queues of many versions.
+// What runs next on one device, a CPU with its cores, shared by the queues of many versions.
 //
 // A run takes as much of the device as it was measured to use: tokens = threads x the share of its time that
 // they compute. While the device is full, queues that have a batch due stand in line here; when there is

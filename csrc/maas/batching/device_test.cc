@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,13 @@ class DeviceTest : public testing::Test {
   Member* Join(Device* device, int threads = 1, double weight = 1) MAAS_NO_THREAD_SAFETY_ANALYSIS {
     return device->Join(&wake_, weight, threads);
   }
+  // So many members of one thread each.
+  template <size_t N>
+  std::array<Member*, N> JoinOf(Device* device) {
+    std::array<Member*, N> members;
+    for (Member*& each : members) each = Join(device);
+    return members;
+  }
   // Teaches the device that runs of the member compute `share` of their time.
   static void Teach(Device* device, Member* member, double share,
                     int64_t now) MAAS_NO_THREAD_SAFETY_ANALYSIS {
@@ -55,8 +63,7 @@ class DeviceTest : public testing::Test {
 TEST_F(DeviceTest, RunsOneAtATimeOnOneCore) {
   Device device(1);
   MutexLock lock(&device.mu());
-  Member* a = Join(&device);
-  Member* b = Join(&device);
+  const auto [a, b] = JoinOf<2>(&device);
   EXPECT_EQ(device.LookAgainAt(kStart), kNever);
   ASSERT_TRUE(device.MayStart(a, {kNever}, kStart));
   const uint64_t run = device.OnStart(a, 10 * kMs, kStart);
@@ -94,9 +101,7 @@ TEST_F(DeviceTest, CountsThreads) {
 TEST_F(DeviceTest, KeepsRoomForWhomItCalled) {
   Device device(1);
   MutexLock lock(&device.mu());
-  Member* a = Join(&device);
-  Member* b = Join(&device);
-  Member* c = Join(&device);
+  const auto [a, b, c] = JoinOf<3>(&device);
   const uint64_t run = device.OnStart(a, 10 * kMs, kStart);
   ASSERT_FALSE(device.MayStart(b, {kNever}, kStart));
   const int64_t end = kStart + 10 * kMs;
@@ -112,10 +117,7 @@ TEST_F(DeviceTest, CallsAsManyAsThereIsRoomFor) {
   Device device(3);
   MutexLock lock(&device.mu());
   Member* wide = Join(&device, 3);
-  Member* b = Join(&device);
-  Member* c = Join(&device);
-  Member* d = Join(&device);
-  Member* e = Join(&device);
+  const auto [b, c, d, e] = JoinOf<4>(&device);
   const uint64_t run = device.OnStart(wide, 10 * kMs, kStart);
   for (Member* each : {b, c, d}) ASSERT_FALSE(device.MayStart(each, {kNever}, kStart));
   device.OnEnd(wide, run, -1, kStart + kMs);
@@ -131,10 +133,7 @@ TEST_F(DeviceTest, ATurnThatIsNotWantedPassesOn) {
   for (const bool leaves : {false, true}) {
     Device device(1);
     MutexLock lock(&device.mu());
-    Member* a = Join(&device);
-    Member* b = Join(&device);
-    Member* c = Join(&device);
-    Member* d = Join(&device);
+    const auto [a, b, c, d] = JoinOf<4>(&device);
     const uint64_t run = device.OnStart(a, 10 * kMs, kStart);
     ASSERT_FALSE(device.MayStart(b, {kNever}, kStart + 1));
     ASSERT_FALSE(device.MayStart(c, {kNever}, kStart + 2));
@@ -148,9 +147,7 @@ TEST_F(DeviceTest, ATurnThatIsNotWantedPassesOn) {
 TEST_F(DeviceTest, PassesOnATurnAlsoWhenNobodyWasCalled) {
   Device device(1);
   MutexLock lock(&device.mu());
-  Member* hangs = Join(&device);
-  Member* b = Join(&device);
-  Member* c = Join(&device);
+  const auto [hangs, b, c] = JoinOf<3>(&device);
   device.OnStart(hangs, 1 * kMs, kStart);
   ASSERT_FALSE(device.MayStart(b, {kNever}, kStart));
   const int64_t later = kStart + 1'000 * kMs;
@@ -163,9 +160,7 @@ TEST_F(DeviceTest, PassesOnATurnAlsoWhenNobodyWasCalled) {
 TEST_F(DeviceTest, ATurnThatNobodyTakesUpIsGivenToOthers) {
   Device device(1);
   MutexLock lock(&device.mu());
-  Member* a = Join(&device);
-  Member* starved = Join(&device);
-  Member* c = Join(&device);
+  const auto [a, starved, c] = JoinOf<3>(&device);
   const uint64_t run = device.OnStart(a, 10 * kMs, kStart);
   ASSERT_FALSE(device.MayStart(starved, {kNever}, kStart));
   ASSERT_FALSE(device.MayStart(c, {kNever}, kStart + 1));
@@ -194,8 +189,7 @@ TEST_F(DeviceTest, ARunThatIsOverdueKeepsNobodyWaiting) {
   for (const Row& row : rows) {
     Device device(1);
     MutexLock lock(&device.mu());
-    Member* hangs = Join(&device);
-    Member* b = Join(&device);
+    const auto [hangs, b] = JoinOf<2>(&device);
     const uint64_t run = device.OnStart(hangs, row.predicted_ns, kStart);
     const int64_t overdue = kStart + row.overdue_ns;
     EXPECT_FALSE(device.MayStart(b, {kNever}, overdue - 1));
@@ -213,9 +207,7 @@ TEST_F(DeviceTest, RoomThatCameWithoutAnEndIsForAllInLine) {
   Device device(2);
   MutexLock lock(&device.mu());
   Member* hangs = Join(&device, 2);
-  Member* b = Join(&device);
-  Member* c = Join(&device);
-  Member* d = Join(&device);
+  const auto [b, c, d] = JoinOf<3>(&device);
   device.OnStart(hangs, 1 * kMs, kStart);
   ASSERT_FALSE(device.MayStart(b, {kNever}, kStart));
   ASSERT_FALSE(device.MayStart(c, {kNever}, kStart + 1));
@@ -241,8 +233,7 @@ TEST_F(DeviceTest, WhoStandsInLineLooksAgainNowAndThen) {
 TEST_F(DeviceTest, RunsThatWaitForSomethingElseShareACore) {
   Device device(1);
   MutexLock lock(&device.mu());
-  Member* remote = Join(&device);
-  Member* computing = Join(&device);
+  const auto [remote, computing] = JoinOf<2>(&device);
   Teach(&device, remote, 0.0, kStart);
   Teach(&device, computing, 1.0, kStart);
   for (int i = 0; i < 4; ++i) {
@@ -273,8 +264,7 @@ TEST_F(DeviceTest, BelievesThatRunsWaitOnlyAfterSeveral) {
 TEST_F(DeviceTest, RunsThatKeepEachOtherFromACoreDoNotSeemToWait) {
   Device device(1);
   MutexLock lock(&device.mu());
-  std::vector<Member*> members;
-  for (int m = 0; m < 10; ++m) members.push_back(Join(&device));
+  const auto members = JoinOf<10>(&device);
   int64_t now = kStart;
   for (int i = 0; i < 100; ++i) {
     std::vector<uint64_t> runs;
@@ -325,9 +315,7 @@ TEST_F(DeviceTest, SharesAmongThoseThatWantedItLately) {
 TEST_F(DeviceTest, ChargesWhatIsUnderWayByItsPrediction) {
   Device device(2);
   MutexLock lock(&device.mu());
-  Member* a = Join(&device);
-  Member* b = Join(&device);
-  Member* c = Join(&device);
+  const auto [a, b, c] = JoinOf<3>(&device);
   const uint64_t first = device.OnStart(a, kMs, kStart);
   device.OnStart(b, kMs, kStart);
   EXPECT_FALSE(device.MayStart(c, {kNever}, kStart));
@@ -342,8 +330,7 @@ TEST_F(DeviceTest, ChargesWhatIsUnderWayByItsPrediction) {
 TEST_F(DeviceTest, LeavingEndsRunsToo) {
   Device device(1);
   MutexLock lock(&device.mu());
-  Member* a = Join(&device);
-  Member* b = Join(&device);
+  const auto [a, b] = JoinOf<2>(&device);
   device.OnStart(a, 0, kStart);
   EXPECT_FALSE(device.MayStart(b, {kNever}, kStart));
   device.Leave(a);
@@ -354,14 +341,14 @@ TEST_F(DeviceTest, LeavingEndsRunsToo) {
 TEST_F(DeviceTest, LearnsThatTwoRunsAtATimeBringNothing) {
   Device device(2);
   MutexLock lock(&device.mu());
-  Member* members[2] = {Join(&device), Join(&device)};
+  const auto members = JoinOf<2>(&device);
   uint64_t runs[2] = {0, 0};
   int64_t left[2] = {0, 0};  // Work, of which each step does half when both run.
   int64_t alone = 0;
   int64_t together = 0;
   int64_t now = kStart;
   for (int step = 0; step < 300'000; ++step, now += kMs / 10) {
-    for (int m = 0; m < 2; ++m) {
+    for (size_t m = 0; m < 2; ++m) {
       if (runs[m] != 0 && left[m] <= 0) {
         device.OnEnd(members[m], std::exchange(runs[m], 0), -1, now);
       }
@@ -393,8 +380,7 @@ TEST_F(DeviceTest, ReportsIdleTime) {
 TEST_F(DeviceTest, TakesInstantsAndPredictionsThatMakeNoSense) {
   Device device(1);
   MutexLock lock(&device.mu());
-  Member* a = Join(&device);
-  Member* b = Join(&device);
+  const auto [a, b] = JoinOf<2>(&device);
   const uint64_t run = device.OnStart(a, kNever, kStart);
   EXPECT_FALSE(device.MayStart(b, {kNever}, kStart - 5 * kMs));
   EXPECT_GT(device.LookAgainAt(kStart), kStart);

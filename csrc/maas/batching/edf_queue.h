@@ -4,8 +4,8 @@
 // appended; one that comes in between moves at most a chunk; and the rows ahead of a deadline are summed over
 // chunks, not requests.
 //
-// Ownership: shares the items from Insert() until they are popped or erased.
-// Threads: none of its own; the owner's lock guards it.
+// Ownership: shares the items from Insert() until they are popped or erased. Owned by a Lane; the device's
+// mutex guards it. Threads: none of its own.
 // Invariant: no chunk is empty, unless it is the only one; that one stays, so that a queue which is filled
 // and emptied all the time allocates nothing.
 #pragma once

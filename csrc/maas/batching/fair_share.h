@@ -5,7 +5,7 @@
 // One that comes back after having had nothing waiting starts where the others are: it gains nothing from
 // having been away. Nor from leaving for a moment: who was ahead of the others when it left is remembered
 // until they caught up, nothing waits, or kMostAway others are remembered already.
-// Threads: none of its own; the owner's lock guards it.
+// Owned by a BatchQueue and each of its lanes; the device's mutex guards it. Threads: none of its own.
 #pragma once
 
 #include <cstddef>

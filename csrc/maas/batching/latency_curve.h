@@ -9,7 +9,7 @@
 // Between points base is a line; below the first it is that of the first; beyond the last it grows in
 // proportion to the rows. A run between two points counts for both, the nearer one more. More rows than the
 // last possible point has (2^40) count as so many.
-// Threads: none of its own; the owner's lock guards it. Time is an argument.
+// Owned by LatencyCurves; the device's mutex guards it. Threads: none of its own. Time is an argument.
 #pragma once
 
 #include <array>

@@ -2,7 +2,7 @@
 //
 // What was measured at load counts for the bucket of models that have one shape; other buckets are learned
 // from their runs. Of more than kMostBuckets those that ran last are remembered.
-// Threads: none of its own; the owner's lock guards it. Time is an argument.
+// Owned by a BatchQueue; the device's mutex guards it. Threads: none of its own. Time is an argument.
 #pragma once
 
 #include <cstddef>

@@ -4,7 +4,7 @@
 // one. Once kDistrustAt of the last kWindow are wrong, predictions are not trusted: the queue serves whatever
 // waits and refuses nothing because of an estimate. Once kTrustRuns of them in a row held but for kTrustAt,
 // they are trusted again. Each time what came before is forgotten.
-// Threads: none of its own; the owner's lock guards it.
+// Owned by LatencyCurves; the device's mutex guards it. Threads: none of its own.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // How many rows are asked for per second, refused ones included.
 //
 // Two windows of kWindowNs, the present one and the one before; so it follows a change of load within two.
-// Threads: none of its own; the owner's lock guards it. Time is an argument.
+// Owned by a BatchQueue; the device's mutex guards it. Threads: none of its own. Time is an argument.
 #pragma once
 
 #include <cstdint>

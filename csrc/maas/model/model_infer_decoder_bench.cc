@@ -1,58 +1,23 @@
 // Prints what a ModelInfer request and its answer cost beside our own Predict: decoding and binding, and
 // writing the head of an answer as large as the request; and what typed values cost.
-#include <algorithm>
-#include <array>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "maas/model/bind.h"
 #include "maas/model/bind_testing.h"
+#include "maas/model/decoder_bench_testing.h"
 #include "maas/wire/codec.h"
 #include "maas/wire/message_builder_testing.h"
 
 namespace maas {
 namespace {
 
-// Exists so that a failure stops the measurement instead of becoming a fast result.
-void Require(const Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "%s\n", status.message().c_str());
-  std::exit(1);
-}
-
-// The median of several rounds, in nanoseconds per call.
-template <typename Fn>
-double Measure(int calls, const Fn& fn) {
-  std::array<double, 15> rounds;
-  for (double& round : rounds) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < calls; ++i) fn();
-    round =
-        std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count() / calls;
-  }
-  std::nth_element(rounds.begin(), rounds.begin() + rounds.size() / 2, rounds.end());
-  return rounds[rounds.size() / 2];
-}
-
-constexpr int kCalls = 2000;
-
-double Decode(const Codec& codec, const ModelSpec& spec, const MessageBuilder& message, int calls = kCalls) {
-  PredictRequestView view;
-  BoundRequest bound;
-  return Measure(calls, [&] {
-    Require(codec.decode(message.bytes(), &view));
-    Require(BindRequest(spec, &view, &bound));
-  });
-}
-
 double Encode(const Codec& codec, const OutputHead& output) {
   const ResponseHead head{"request-1", "model", 1, {&output, 1}, {1000, 2000, 8, 1}};
   std::vector<std::byte> buffer;
-  return Measure(kCalls, [&] {
+  return Measure([&] {
     buffer.resize(codec.size(head));
     std::byte* data;
     codec.write(head, buffer.data(), &data);
@@ -76,8 +41,9 @@ void Compare(const char* what, std::initializer_list<int64_t> dims, size_t bytes
   const ModelSpec spec = MakeSpec({MakeInput("x", DataType::kFp32, any)});
   const OutputHead output{"y", DataType::kFp32, dims, bytes};
   std::printf("%-34s decode and bind %6.1f ns (Predict %6.1f), encode %6.1f ns (Predict %6.1f)\n", what,
-              Decode(ModelInferCodec(), spec, infer), Decode(PredictCodec(), spec, predict),
-              Encode(ModelInferCodec(), output), Encode(PredictCodec(), output));
+              MeasureDecodeAndBind(ModelInferCodec(), spec, infer.bytes()),
+              MeasureDecodeAndBind(PredictCodec(), spec, predict.bytes()), Encode(ModelInferCodec(), output),
+              Encode(PredictCodec(), output));
 }
 
 void Typed(std::string_view datatype, DataType type, uint32_t field, const std::string& elements) {
@@ -87,7 +53,7 @@ void Typed(std::string_view datatype, DataType type, uint32_t field, const std::
   const ModelSpec spec = MakeSpec({MakeInput("x", type, {-1, kCount})});
   std::printf("typed %-6.*s %7zu bytes sent          decode and bind %8.1f us\n",
               static_cast<int>(datatype.size()), datatype.data(), elements.size(),
-              Decode(ModelInferCodec(), spec, message, 20) / 1000);
+              MeasureDecodeAndBind(ModelInferCodec(), spec, message.bytes(), 20) / 1000);
 }
 
 void Main() {

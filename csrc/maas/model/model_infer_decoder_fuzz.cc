@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,6 +17,7 @@
 #include "maas/base/shared_region.h"
 #include "maas/model/bind.h"
 #include "maas/model/bind_testing.h"
+#include "maas/model/decoder_fuzz_testing.h"
 #include "maas/wire/codec.h"
 #include "maas/wire/decoding.h"
 #include "maas/wire/message_builder_testing.h"
@@ -26,16 +26,11 @@
 namespace maas {
 namespace {
 
-void Require(bool condition) {
-  if (!condition) std::abort();
-}
-
 // Under the names that the golden messages use, so that the fuzzer gets past the first check.
 const std::vector<ModelSpec>& Specs() {
   static const std::vector<ModelSpec> specs = [] {
     std::vector<ModelSpec> out;
-    out.push_back(MakeSpec({MakeInput("x", DataType::kFp32, {-1, -1})},
-                           {MakeOutput("logits", DataType::kFp32, {-1, 4})}));
+    out.push_back(GoldenSpec());
     out.push_back(MakeSpec(
         {MakeInput("image", DataType::kFp32, {-1, 3}), MakeInput("x", DataType::kFp32, {-1, 2}, -1)},
         {MakeOutput("probs", DataType::kBf16, {-1}), MakeOutput("logits", DataType::kFp32, {-1, -1})}));
@@ -46,16 +41,6 @@ const std::vector<ModelSpec>& Specs() {
     return out;
   }();
   return specs;
-}
-
-void CheckBound(const BoundRequest& bound) {
-  for (const BoundInput& input : bound.inputs) {
-    const int64_t count = ElementCount(input.dims);
-    Require(count >= 0);
-    if (!input.absent && input.wire_type != DataType::kBytes) {
-      Require(input.data.size() == static_cast<uint64_t>(count) * ElementSize(input.wire_type));
-    }
-  }
 }
 
 // What is sent out in typed form is read back as it was; a bool only as true or false.
@@ -103,10 +88,6 @@ bool FindSharedMemory(PredictRequestView* view) {
   return true;
 }
 
-void RequireRefusal(const Status& status) {
-  Require(status.code() == Code::kInvalidArgument && status.violations().size() == 1);
-}
-
 void DecodeAndBind(std::span<const std::byte> message) {
   static PredictRequestView view;
   static BoundRequest bound;
@@ -125,7 +106,7 @@ void DecodeAndBind(std::span<const std::byte> message) {
       RequireRefusal(status);
       continue;
     }
-    CheckBound(bound);
+    RequireSizes(bound);
     for (const BoundInput& input : bound.inputs) RoundTrip(input);
   }
 }

@@ -1,16 +1,13 @@
 // Prints what decoding and binding one request costs: a tiny one, an image, and each of 64 in a stream's
 // message.
-#include <algorithm>
-#include <array>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "maas/model/bind.h"
 #include "maas/model/bind_testing.h"
+#include "maas/model/decoder_bench_testing.h"
 #include "maas/wire/message_builder_testing.h"
 #include "maas/wire/predict_decoder.h"
 
@@ -19,13 +16,6 @@ namespace {
 
 MessageBuilder Request(const MessageBuilder& tensor) {
   return MessageBuilder().Bytes(1, "request-1").Bytes(2, "model").Message(5, tensor);
-}
-
-// Exists so that a failure stops the measurement instead of becoming a fast result.
-void Require(const Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "%s\n", status.message().c_str());
-  std::exit(1);
 }
 
 class Case {
@@ -47,21 +37,6 @@ class Case {
   BoundRequest bound_;
   std::vector<std::span<const std::byte>> requests_;
 };
-
-// The median of several rounds, in nanoseconds per call.
-template <typename Fn>
-double Measure(const Fn& fn) {
-  constexpr int kCalls = 2000;
-  std::array<double, 15> rounds;
-  for (double& round : rounds) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < kCalls; ++i) fn();
-    round =
-        std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count() / kCalls;
-  }
-  std::nth_element(rounds.begin(), rounds.begin() + rounds.size() / 2, rounds.end());
-  return rounds[rounds.size() / 2];
-}
 
 void Main() {
   const MessageBuilder tiny = Request(TensorMessage("x", 12, {1, 16}, std::string(64, 'x')));

@@ -1,53 +1,19 @@
 // Prints what TensorFlow Serving's request and answer cost, beside our own: decoding and binding, and
 // encoding an answer that is as large as the request.
-#include <algorithm>
-#include <array>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "maas/model/bind.h"
 #include "maas/model/bind_testing.h"
+#include "maas/model/decoder_bench_testing.h"
 #include "maas/wire/codec.h"
 #include "maas/wire/message_builder_testing.h"
 #include "maas/wire/tensorflow_types.h"
 
 namespace maas {
 namespace {
-
-// Exists so that a failure stops the measurement instead of becoming a fast result.
-void Require(const Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "%s\n", status.message().c_str());
-  std::exit(1);
-}
-
-// The median of several rounds, in nanoseconds per call.
-template <typename Fn>
-double Measure(const Fn& fn) {
-  constexpr int kCalls = 2000;
-  std::array<double, 15> rounds;
-  for (double& round : rounds) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < kCalls; ++i) fn();
-    round =
-        std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count() / kCalls;
-  }
-  std::nth_element(rounds.begin(), rounds.begin() + rounds.size() / 2, rounds.end());
-  return rounds[rounds.size() / 2];
-}
-
-double Decode(const Codec& codec, const ModelSpec& spec, const MessageBuilder& message) {
-  PredictRequestView view;
-  BoundRequest bound;
-  return Measure([&] {
-    Require(codec.decode(message.bytes(), &view));
-    Require(BindRequest(spec, &view, &bound));
-  });
-}
 
 // As exec/answer.cc does it, but for copying elements that go out as they are.
 double Encode(const Codec& codec, const OutputHead& output, std::span<const std::byte> data) {
@@ -111,9 +77,12 @@ void Run(const char* what, DataType type, const Dims& shape) {
   const ModelSpec spec = MakeSpec({MakeInput("x", type, dims)});
   const Codec& theirs = TensorFlowPredictCodec();
   std::printf("%s\n", what);
-  Print("  decode and bind", Decode(PredictCodec(), spec, Ours(tensor, data)),
-        Decode(theirs, spec, Theirs(tensor, 4, data)),
-        Decode(theirs, spec, Theirs(tensor, TensorFlowOf(type).values.field, values)));
+  const auto decode = [&spec](const Codec& codec, const MessageBuilder& message) {
+    return MeasureDecodeAndBind(codec, spec, message.bytes());
+  };
+  Print("  decode and bind", decode(PredictCodec(), Ours(tensor, data)),
+        decode(theirs, Theirs(tensor, 4, data)),
+        decode(theirs, Theirs(tensor, TensorFlowOf(type).values.field, values)));
   // Answers always hold typed values.
   const double answer = Encode(theirs, tensor, AsBytes(data));
   Print("  encode the answer's head", Encode(PredictCodec(), tensor, AsBytes(data)), answer, answer);

@@ -1,0 +1,25 @@
+// Short messages as chunks, with room for gRPC's prefix before them.
+#pragma once
+
+#include <cstring>
+#include <string_view>
+
+#include "maas/base/status.h"
+#include "maas/net/chunk.h"
+#include "maas/rpc/message_reader.h"
+
+namespace maas {
+
+// False: there is no memory.
+[[nodiscard]] inline bool MakeMessage(std::string_view bytes, Chunk* out) {
+  if (!out->Reserve(kMessagePrefix + bytes.size())) return false;
+  if (!bytes.empty()) std::memcpy(out->data() + kMessagePrefix, bytes.data(), bytes.size());
+  out->set_size(kMessagePrefix + bytes.size());
+  return true;
+}
+
+inline Status NoMemory() {
+  return Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the answer");
+}
+
+}  // namespace maas

@@ -1,0 +1,135 @@
+#include "maas/rpc/server_connection.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "maas/rpc/errors.h"
+#include "maas/rpc/request_head.h"
+
+namespace maas {
+namespace {
+
+// Calls cost memory before they bring a message: on a connection that has more of them than usual, they are
+// taken from the budget, some at a time, for it is shared by all threads.
+constexpr size_t kCallsAtOnce = 64;
+constexpr size_t kBytesPerCall = 2048;
+
+Status DeadlineExceeded() { return Status(Code::kDeadlineExceeded, "", "Deadline Exceeded"); }
+
+int64_t DeadlineAfter(int64_t timeout_ns, const Clock& clock) {
+  if (timeout_ns == kNever) return kNever;
+  const int64_t now = clock.Now();
+  return now > 0 && timeout_ns > kNever - now ? kNever : now + timeout_ns;
+}
+
+}  // namespace
+
+ServerConnection::ServerConnection(const Options& options, const Clock* clock, const Peer* peer,
+                                   const MethodTable* methods, Fallback* fallback)
+    : options_(options),
+      clock_(clock),
+      peer_(peer),
+      methods_(methods),
+      fallback_(fallback),
+      session_(Http2Session::Role::kServer, options.http2, clock, this) {}
+
+ServerConnection::~ServerConnection() = default;
+
+void ServerConnection::StopStreams() {
+  for (ServerCall *call = first_, *next = nullptr; call != nullptr; call = next) {
+    next = call->next_;
+    if (!call->ended_ && call->handler_ != nullptr) call->handler_->OnStopping();
+  }
+}
+
+void ServerConnection::Expire(int64_t now) {
+  if (now < next_deadline_) return;
+  next_deadline_ = kNever;
+  for (ServerCall *call = first_, *next = nullptr; call != nullptr; call = next) {
+    next = call->next_;
+    if (call->ended_) continue;
+    if (call->deadline_ns() <= now) {
+      call->Abort(DeadlineExceeded());
+    } else {
+      next_deadline_ = std::min(next_deadline_, call->deadline_ns());
+    }
+  }
+}
+
+Http2Stream* ServerConnection::OnRequest(int32_t stream, Headers headers, bool end) {
+  RequestHead head = ReadRequestHead(headers, options_.tenant_key);
+  const Method method = methods_->Find(head.path);
+  if (method.unary == nullptr && method.stream == nullptr) {
+    return PassOn(stream, headers, end, Status(Code::kUnimplemented, "", "Method not found!"));
+  }
+  if (head.odd) return PassOn(stream, headers, end, Status(Code::kInternal, "", "Not a request of gRPC"));
+  if (!head.error.ok()) return Refuse(stream, head.error);
+  if (head.timeout_ns <= 0) return Refuse(stream, DeadlineExceeded());
+  if (!Admit()) return nullptr;
+  const int64_t deadline_ns = DeadlineAfter(head.timeout_ns, *clock_);
+  ServerCall* const call =
+      std::make_unique<ServerCall>(this, method, std::move(head), deadline_ns).release();  // It owns itself.
+  session_.Attach(stream, call);
+  next_deadline_ = std::min(next_deadline_, deadline_ns);
+  ++served_;
+  if (method.stream != nullptr) {
+    call->StartStream(headers);
+  } else if (method.unary->hands_over() && !call->Keep(headers)) {
+    call->Fail(OutOfMemory());
+  }
+  return call;
+}
+
+Http2Stream* ServerConnection::OnTooManyHeaders(int32_t stream) {
+  return Refuse(stream, Status(Code::kResourceExhausted, "",
+                               "received metadata size exceeds hard limit (" +
+                                   std::to_string(options_.http2.max_header_bytes) + ")"));
+}
+
+Http2Stream* ServerConnection::Refuse(int32_t stream, const Status& status) {
+  if (!Admit()) return nullptr;
+  ServerCall* const call = std::make_unique<ServerCall>(this, Method{}, RequestHead{}, kNever).release();
+  session_.Attach(stream, call);
+  call->Fail(status);
+  return call;
+}
+
+Http2Stream* ServerConnection::PassOn(int32_t stream, Headers headers, bool end,
+                                      const Status& without_fallback) {
+  if (fallback_ == nullptr) return Refuse(stream, without_fallback);
+  Http2Stream* const passed = fallback_->OnRequest(&session_, stream, headers, end);
+  if (passed == nullptr) return Refuse(stream, NoFallback());
+  ++passed_on_;
+  return passed;
+}
+
+Status ServerConnection::NoFallback() {
+  return Status(Code::kUnavailable, "", "The server behind this one cannot be reached");
+}
+
+bool ServerConnection::Admit() {
+  if (options_.budget == nullptr || (listed_ + 1) % kCallsAtOnce != 0) return true;
+  constexpr size_t kBytes = kCallsAtOnce * kBytesPerCall;
+  if (taken_ / kBytes >= (listed_ + 1) / kCallsAtOnce) return true;
+  if (!options_.budget->Take(kBytes)) return false;
+  taken_ += kBytes;
+  return true;
+}
+
+void ServerConnection::Add(ServerCall* call) {
+  call->next_ = first_;
+  if (first_ != nullptr) first_->previous_ = call;
+  first_ = call;
+  ++listed_;
+}
+
+void ServerConnection::Remove(ServerCall* call) {
+  (call->previous_ != nullptr ? call->previous_->next_ : first_) = call->next_;
+  if (call->next_ != nullptr) call->next_->previous_ = call->previous_;
+  --listed_;
+  // All at once, so that a number that goes up and down costs nothing.
+  if (listed_ == 0 && taken_ > 0) options_.budget->Give(std::exchange(taken_, 0));
+}
+
+}  // namespace maas

@@ -1,0 +1,1 @@
+"""What servers show of themselves, and whom they let in."""
