@@ -16,7 +16,6 @@ from typing import Any
 from maas_server import _core
 from maas_server.engine import Engine
 from maas_server.errors import ConfigError
-from maas_server.models.cpus import available_cpus
 from maas_server.security.tls import TlsMaterial
 from maas_server.settings import Settings
 
@@ -33,8 +32,8 @@ def available() -> str:
 class CompiledFront:
     """Owns the core's front and the folder of the inner socket. For the loop's thread."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        """Prepare; nothing listens yet.
+    def __init__(self, engine: Engine, settings: Settings, *, cpus: int) -> None:
+        """Prepare; nothing listens yet. `cpus`: how many the process may use at once.
 
         Raises:
             ConfigError: this build has no compiled front.
@@ -43,6 +42,7 @@ class CompiledFront:
             raise ConfigError(f"front: there is no compiled front: {why}")
         self._engine = engine
         self._settings = settings
+        self._io_threads = settings.io_threads or max(1, cpus // 2)
         self._folder = tempfile.TemporaryDirectory(prefix="maas-", ignore_cleanup_errors=True)
         self._core: _core.CompiledFront | None = None
         self._finished = asyncio.Event()
@@ -71,7 +71,7 @@ class CompiledFront:
         options = _core.FrontOptions(
             host=settings.host,
             port=settings.grpc_port,
-            io_threads=settings.io_threads or max(1, available_cpus() // 2),
+            io_threads=self._io_threads,
             max_message_bytes=settings.max_message_bytes,
             max_concurrent_streams=settings.max_concurrent_streams,
             min_ping_interval=settings.keepalive_min_ping_interval,
@@ -112,10 +112,10 @@ class CompiledFront:
 
     async def close(self) -> None:
         """End the threads. Nothing that was submitted may be under way any more."""
-        if self._core is not None:
-            asyncio.get_running_loop().remove_reader(self._core.fileno())
-            await asyncio.to_thread(self._core.close)
-            self._core = None
+        core, self._core = self._core, None
+        if core is not None:
+            asyncio.get_running_loop().remove_reader(core.fileno())
+            await asyncio.to_thread(core.close)
         self._folder.cleanup()
 
     def counters(self) -> Mapping[str, Any]:

@@ -121,7 +121,7 @@ class Server:
         ]
         self._server = build_server(settings, handlers, SERVICES, self._health)
         self._tls = TlsFiles(settings) if settings.tls_cert else None
-        self._compiled = CompiledFront(self._engine, settings) if settings.front == "compiled" else None
+        self._compiled = CompiledFront(self._engine, settings, cpus=cpus) if settings.front == "compiled" else None
         self._http = HttpServer(
             settings,
             self._engine,

@@ -26,6 +26,13 @@ PAGES = ["*.md", "docs/*.md", "docs/adr/*.md", "examples/*.md", "deploy/*.md", "
 # In capitals like reasons, and none: how the wire calls "no datatype", what the core calls its protocols and the bounds
 # of its histograms, what the system calls one of its settings, and OpenSSL its errors.
 NO_REASONS = {
+    # What the front's sockets fail with; no caller is told.
+    "CANNOT_LISTEN",
+    "CANNOT_WATCH",
+    "NOT_CONNECTED",
+    "NO_SUCH_HOST",
+    "NO_SUCH_SOCKET",
+    "NO_COMPILED_FRONT",
     "DATA_TYPE_UNSPECIFIED",
     "KEY_TYPE_MISMATCH",
     "KEY_VALUES_MISMATCH",

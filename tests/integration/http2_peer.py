@@ -88,6 +88,9 @@ class Http2Peer:
         self.answers: defaultdict[int, Answer] = defaultdict(Answer)
         self.goaways: list[GoAway] = []
         self.settings: dict[int, int] = {}
+        self.pings: list[bytes] = []
+        """What the other side asked by PING and was not answered, since `answers_pings` is not set."""
+        self.answers_pings = True
         self.pings_answered = 0
         self.largest_data = 0
         self.settled = False
@@ -175,6 +178,10 @@ class Http2Peer:
     def ping(self, content: bytes = bytes(8)) -> None:
         self.send(frames.frame(frames.PING, 0, 0, content))
 
+    def pong(self, content: bytes) -> None:
+        """Answer a ping."""
+        self._try(frames.frame(frames.PING, frames.ACK, 0, content))
+
     def until(self, holds: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Read frames until `holds()`; fail when the connection ends first, or after a while."""
         deadline = time.monotonic() + seconds
@@ -244,8 +251,10 @@ class Http2Peer:
         elif kind == frames.PING:
             if flags & frames.ACK:
                 self.pings_answered += 1
+            elif self.answers_pings:
+                self.pong(payload)
             else:
-                self._try(frames.frame(frames.PING, frames.ACK, 0, payload))
+                self.pings.append(payload)
         elif kind == frames.GOAWAY:
             self.goaways.append(GoAway(frames.read_number(payload), frames.read_number(payload, 4), payload[8:]))
         if kind == frames.DATA and flags & frames.END_STREAM:

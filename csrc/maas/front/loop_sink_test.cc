@@ -24,7 +24,7 @@ std::string MessageOf(const Chunk& answer) {
 }
 
 // Keeps what it is told, by context.
-class Listener : public LoopSink::Waiter {
+class Listener final : public LoopSink::Waiter {
  public:
   struct Told {
     Status status;

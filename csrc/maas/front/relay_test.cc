@@ -97,8 +97,8 @@ class RelayTest : public testing::Test, private Http2Session::Owner, private Rel
   RecordingStream* request() { return server_.requests.back().get(); }
 
   static constexpr uint32_t kWindow = 65535;
-  // What one direction of a relay may keep: a window, and what the next session queues.
-  static constexpr size_t kMost = kWindow + 2 * Http2Session::kLowWater;
+  // What one direction of a relay may keep: a window, what the next session queues, and the streams.
+  static constexpr size_t kMost = kWindow + 2 * Http2Session::kLowWater + 4096;
 
   FakeClock clock_;
   MemoryBudget budget_{size_t{8} << 20};

@@ -32,8 +32,22 @@ bool FrameTracker::TakeHead(std::span<const std::byte>* bytes) {
     head_ = FrameHead::Parse(partial_.data());
   }
   left_ = head_.length;
-  if (head_.type == NGHTTP2_DATA) data_ = head_;
+  if (head_.type == NGHTTP2_DATA) Remember(head_);
   return true;
+}
+
+void FrameTracker::Remember(const FrameHead& data) {
+  Body* const end = recent_.data() + recent_count_;
+  if ((data.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+    const auto gone = [&data](const Body& body) { return body.stream == data.stream; };
+    recent_count_ = static_cast<size_t>(std::remove_if(recent_.data(), end, gone) - recent_.data());
+    return;
+  }
+  if (recent_count_ == kRecent) {
+    std::move(recent_.begin() + 1, recent_.end(), recent_.begin());
+    --recent_count_;
+  }
+  recent_[recent_count_++] = {data.stream, data.length};
 }
 
 int32_t FrameTracker::body() const {
@@ -41,39 +55,75 @@ int32_t FrameTracker::body() const {
     const bool plain = head_.type == NGHTTP2_DATA && (head_.flags & NGHTTP2_FLAG_PADDED) == 0;
     return plain ? head_.stream : 0;
   }
-  return (data_.flags & NGHTTP2_FLAG_END_STREAM) == 0 ? data_.stream : 0;
+  return recent_count_ == 0 ? 0 : After(recent_[recent_count_ - 1].stream);
 }
 
-size_t ReadPlan::Make(const FrameTracker& frames, std::span<std::byte> room, std::span<std::byte> scratch,
+int32_t FrameTracker::After(int32_t stream) const {
+  for (size_t i = recent_count_; i-- > 1;) {
+    if (recent_[i - 1].stream == stream) return recent_[i].stream;
+  }
+  // It came last, and never before: alone, or the others ended.
+  return recent_count_ == 0 ? 0 : recent_[recent_count_ - 1].stream;
+}
+
+uint32_t FrameTracker::full_length() const {
+  uint32_t length = 0;
+  for (size_t i = 0; i < recent_count_; ++i) length = std::max(length, recent_[i].length);
+  // Clients begin a message with a short frame and go on with full ones.
+  return length < ReadPlan::kMinRoom ? kUsualLength : length;
+}
+
+ReadPlan::Room* ReadPlan::Find(int32_t stream, const RoomOf& room_of) {
+  for (size_t i = 0; i < room_count_; ++i) {
+    if (rooms_[i].stream == stream) return &rooms_[i];
+  }
+  if (room_count_ == kMaxRooms || stream == 0) return nullptr;
+  const std::span<std::byte> room = room_of(stream);
+  rooms_[room_count_] = {stream, room.size() < kMinRoom ? std::span<std::byte>() : room};
+  return &rooms_[room_count_++];
+}
+
+// The stream whose frame comes after one of `stream`, but for those whose message is complete by then.
+ReadPlan::Room* ReadPlan::FindAfter(int32_t stream, const FrameTracker& frames, const RoomOf& room_of) {
+  for (size_t tried = 0; tried <= kMaxRooms; ++tried) {
+    stream = frames.After(stream);
+    Room* const room = Find(stream, room_of);
+    if (room == nullptr || !room->left.empty()) return room;
+  }
+  return nullptr;
+}
+
+size_t ReadPlan::Make(const FrameTracker& frames, const RoomOf& room_of, std::span<std::byte> scratch,
                       std::span<iovec> most) {
   part_count_ = 0;
+  room_count_ = 0;
   scratch_ = scratch;
   size_t pieces = 0;
   const auto add_piece = [&](std::span<std::byte> to) { most[pieces++] = {to.data(), to.size()}; };
-  if (room.size() >= kMinRoom) {
-    expected_ = frames.data();
-    // Clients begin a message with a short frame and go on with full ones.
-    if (expected_.length < kMinRoom) expected_.length = kUsualPayload;
-    size_t payload = frames.left() > 0 ? frames.left() : expected_.length;
-    while (!room.empty() && part_count_ < kMaxParts) {
-      const bool inside = part_count_ == 0 && frames.left() > 0;
-      if (pieces + (inside ? 2 : 3) > most.size()) break;
-      Part& part = parts_[part_count_];
-      part.room = room.first(std::min(room.size(), payload));
-      part.head_known = inside ? FrameHead::kBytes : 0;
-      if (part_count_ == 0 && !inside) {
-        std::ranges::copy(frames.partial_head(), part.head.begin());
-        part.head_known = frames.partial_head().size();
-      }
-      if (!inside) add_piece(part.missing_head());
-      add_piece(part.room);
-      room = room.subspan(part.room.size());
-      payload = expected_.length;
-      ++part_count_;
+  const bool within = frames.left() > 0;
+  Room* room = Find(frames.body(), room_of);
+  // A stream that took its turn and has no room is not waited for.
+  if (room != nullptr && room->left.empty()) room = nullptr;
+  while (room != nullptr && part_count_ < kMaxParts) {
+    const bool inside = part_count_ == 0 && within;
+    if (pieces + (inside ? 2 : 3) > most.size()) break;
+    Part& part = parts_[part_count_];
+    part.stream = room->stream;
+    const size_t payload = inside ? frames.left() : frames.full_length();
+    part.room = room->left.first(std::min(room->left.size(), payload));
+    room->left = room->left.subspan(part.room.size());
+    part.head_known = inside ? FrameHead::kBytes : 0;
+    if (part_count_ == 0 && !inside) {
+      std::ranges::copy(frames.partial_head(), part.head.begin());
+      part.head_known = frames.partial_head().size();
     }
+    if (!inside) add_piece(part.missing_head());
+    add_piece(part.room);
+    ++part_count_;
+    // The frame goes on where its room ends.
+    room = part.room.size() < payload && inside ? nullptr : FindAfter(part.stream, frames, room_of);
   }
-  // Of a larger body the next read goes on in the room.
-  if (part_count_ == 0 || room.size() < kMinRoom) add_piece(scratch);
+  if (part_count_ == 0 || room == nullptr) add_piece(scratch);
   return pieces;
 }
 
@@ -83,19 +133,19 @@ std::span<const ReadPlan::Run> ReadPlan::Resolve(size_t bytes) {
     Part& part = parts_[i];
     const std::span<std::byte> head = part.missing_head();
     if (!head.empty()) {
-      Add(head.first(std::min(bytes, head.size())), false);
+      Add(head.first(std::min(bytes, head.size())), 0);
       bytes -= std::min(bytes, head.size());
       if (bytes == 0) break;
     }
     const size_t in_place = InPlace(i);
-    if (in_place > 0) Add(part.room.first(std::min(bytes, in_place)), true);
+    if (in_place > 0) Add(part.room.first(std::min(bytes, in_place)), part.stream);
     bytes -= std::min(bytes, in_place);
     if (bytes > 0 && !Continues(i)) {
       MoveRest(i, in_place, bytes);
       return {runs_.data(), run_count_};
     }
   }
-  if (bytes > 0) Add(scratch_.first(bytes), false);
+  if (bytes > 0) Add(scratch_.first(bytes), 0);
   return {runs_.data(), run_count_};
 }
 
@@ -105,7 +155,7 @@ size_t ReadPlan::InPlace(size_t part) const {
   if (at.head_known == FrameHead::kBytes) return at.room.size();
   const FrameHead head = FrameHead::Parse(at.head.data());
   const bool fits =
-      head.type == NGHTTP2_DATA && head.stream == expected_.stream && (head.flags & NGHTTP2_FLAG_PADDED) == 0;
+      head.type == NGHTTP2_DATA && head.stream == at.stream && (head.flags & NGHTTP2_FLAG_PADDED) == 0;
   return fits ? std::min<size_t>(head.length, at.room.size()) : 0;
 }
 
@@ -120,11 +170,11 @@ bool ReadPlan::Continues(size_t part) const {
 
 // `bytes` are left, and begin after the first `skip` of the part's room.
 void ReadPlan::MoveRest(size_t part, size_t skip, size_t bytes) {
-  moved_.clear();
-  moved_.reserve(bytes);
-  const auto move = [this, &bytes](std::span<const std::byte> from) {
+  std::vector<std::byte>& moved = moved_.emplace_back();
+  moved.reserve(bytes);
+  const auto move = [&moved, &bytes](std::span<const std::byte> from) {
     const std::span<const std::byte> there = from.first(std::min(bytes, from.size()));
-    moved_.insert(moved_.end(), there.begin(), there.end());
+    moved.insert(moved.end(), there.begin(), there.end());
     bytes -= there.size();
   };
   move(parts_[part].room.subspan(skip));
@@ -133,26 +183,15 @@ void ReadPlan::MoveRest(size_t part, size_t skip, size_t bytes) {
     move(parts_[i].room);
   }
   move(scratch_);
-  Add(moved_, false);
+  Add(moved, 0);
 }
 
-void ReadPlan::LeaveRoom(size_t first) {
-  size_t in_room = 0;
-  for (size_t i = first; i < run_count_; ++i) {
-    if (runs_[i].in_room) in_room += runs_[i].bytes.size();
-  }
-  if (in_room == 0) return;  // Whoever reads what was moved before may be in the middle of it.
-  // What was moved before is the last run, if it is one.
-  std::vector<std::byte> moved;
-  moved.reserve(in_room + moved_.size());
+void ReadPlan::LeaveRoom(int32_t stream, size_t first) {
   for (size_t i = first; i < run_count_; ++i) {
     Run& run = runs_[i];
-    if (!run.in_room && run.bytes.data() != moved_.data()) continue;
-    const size_t at = moved.size();
-    moved.insert(moved.end(), run.bytes.begin(), run.bytes.end());
-    run = {std::span<const std::byte>(moved).subspan(at), false};
+    if (run.room_of != stream) continue;
+    run = {moved_.emplace_back(run.bytes.begin(), run.bytes.end()), 0};
   }
-  moved_ = std::move(moved);
 }
 
 void ReadPlan::Clear() {
@@ -162,6 +201,8 @@ void ReadPlan::Clear() {
   moved_ = {};
 }
 
-void ReadPlan::Add(std::span<const std::byte> bytes, bool in_room) { runs_[run_count_++] = {bytes, in_room}; }
+void ReadPlan::Add(std::span<const std::byte> bytes, int32_t room_of) {
+  runs_[run_count_++] = {bytes, room_of};
+}
 
 }  // namespace maas

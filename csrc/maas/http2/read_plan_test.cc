@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -38,7 +39,8 @@ struct Reader {
   // Receives what fits and tells the runs.
   std::span<const ReadPlan::Run> Read(std::string_view bytes, size_t most = 16) {
     std::vector<iovec> pieces(most);
-    const size_t count = plan.Make(frames, room, scratch, pieces);
+    const size_t count = plan.Make(
+        frames, [this](int32_t) { return std::span(room); }, scratch, pieces);
     received = Scatter(std::span(pieces).first(count), bytes);
     return plan.Resolve(received);
   }
@@ -56,7 +58,7 @@ std::string Join(std::span<const ReadPlan::Run> runs) {
 
 size_t InRoom(std::span<const ReadPlan::Run> runs) {
   size_t bytes = 0;
-  for (const ReadPlan::Run& run : runs) bytes += run.in_room ? run.bytes.size() : 0;
+  for (const ReadPlan::Run& run : runs) bytes += run.room_of != 0 ? run.bytes.size() : 0;
   return bytes;
 }
 
@@ -83,7 +85,7 @@ TEST(FrameTracker, FindsTheSameFramesHoweverTheBytesAreCut) {
     }
     EXPECT_EQ(types, (std::vector<uint8_t>{4, 0, 0, 6})) << cut;
     EXPECT_EQ(frames.left(), 0U);
-    EXPECT_EQ(frames.data().stream, 3);
+    EXPECT_EQ(frames.body(), 3);
   }
 }
 
@@ -123,6 +125,44 @@ TEST(ReadPlan, LeavesBytesOfFramesThatFollowInTheRoom) {
   EXPECT_EQ(runs.front().bytes.data(), reader.room.data());
   EXPECT_EQ(AsText(reader.room), std::string(kFrame - 991, 'a') + std::string(kFrame, 'b') +
                                      std::string(kFrame, 'c') + std::string(1091, 'd'));
+}
+
+TEST(ReadPlan, ExpectsStreamsToTakeTurns) {
+  FrameTracker frames(0);
+  std::map<int32_t, std::vector<std::byte>> rooms;
+  std::string bytes;
+  for (int turn = 0; turn < 3; ++turn) {
+    for (const uint32_t stream : {1U, 3U, 5U}) bytes += Data(stream, kFrame, static_cast<char>('a' + stream));
+  }
+  frames.Feed(AsBytes(std::string_view(bytes).substr(0, bytes.size() / 3 + 100)),
+              [](const FrameHead&) { return true; });
+  const std::string_view rest = std::string_view(bytes).substr(bytes.size() / 3 + 100);
+  ReadPlan plan;
+  std::vector<std::byte> scratch(100);
+  std::vector<iovec> pieces(16);
+  const auto room_of = [&](int32_t stream) {
+    return std::span(rooms[stream] = std::vector<std::byte>(2 * kFrame));
+  };
+  const size_t count = plan.Make(frames, room_of, scratch, pieces);
+  const size_t received = Scatter(std::span(pieces).first(count), rest);
+  const auto runs = plan.Resolve(received);
+  EXPECT_EQ(received, rest.size());
+  EXPECT_TRUE(Join(runs) == rest);
+  EXPECT_EQ(InRoom(runs), 6 * kFrame - 91);
+  EXPECT_EQ(AsText(rooms[3]), std::string(2 * kFrame, 'd'));
+}
+
+TEST(FrameTracker, ForgetsStreamsThatEnd) {
+  FrameTracker frames(0);
+  const auto feed = [&](const std::string& bytes) {
+    frames.Feed(AsBytes(bytes), [](const FrameHead&) { return true; });
+  };
+  for (const uint32_t stream : {1U, 3U, 5U, 1U, 3U, 5U}) feed(Data(stream, 10));
+  EXPECT_EQ(frames.body(), 1);
+  EXPECT_EQ(frames.After(3), 5);
+  feed(Data(5, 10, 'x', FrameFlag::kEnd));
+  EXPECT_EQ(frames.After(3), 1);
+  EXPECT_EQ(frames.After(1), 3);
 }
 
 TEST(ReadPlan, BeginsBetweenFramesAndWithinAHeader) {
@@ -173,12 +213,12 @@ TEST(ReadPlan, MovesWhatIsNotReadYetWhenTheRoomGoes) {
   const std::string rest = first.substr(9) + Data(1, kFrame, 'b') + Frame(FrameType::kPing, 0, 0, "12345678");
   reader.Before(first.substr(0, 9));
   const auto runs = reader.Read(rest);
-  reader.plan.LeaveRoom(1);
+  reader.plan.LeaveRoom(1, 1);
   std::ranges::fill(std::span(reader.room).subspan(kFrame), std::byte{0});
   EXPECT_EQ(Join(runs), rest);
   EXPECT_EQ(InRoom(runs), kFrame);
   const std::byte* const moved = runs.back().bytes.data();
-  reader.plan.LeaveRoom(runs.size());  // Nothing is left to move: what is being read stays.
+  reader.plan.LeaveRoom(1, runs.size());  // Nothing is left to move: what is being read stays.
   EXPECT_EQ(runs.back().bytes.data(), moved);
   EXPECT_EQ(Join(runs), rest);
 }
@@ -189,7 +229,8 @@ TEST(ReadPlan, LosesNothing) {
   std::string bytes;
   const auto any = [&](size_t below) { return random() % below; };
   for (int i = 0; i < 3000; ++i) {
-    const auto stream = static_cast<uint32_t>(1 + 2 * (any(10) == 0));
+    const auto stream =
+        static_cast<uint32_t>(1 + 2 * (i / 100 % 2 == 0 ? static_cast<size_t>(i) % 3 : any(10) / 9));
     const size_t size = any(4) == 0 ? any(20000) : (any(2) == 0 ? 16384 : any(64));
     const auto fill = static_cast<char>('a' + i % 26);
     switch (any(8)) {
@@ -208,19 +249,22 @@ TEST(ReadPlan, LosesNothing) {
   ReadPlan plan;
   std::vector<std::byte> scratch(8192);
   for (std::string_view left = bytes; !left.empty();) {
-    std::vector<std::byte> room(frames.body() == 0 || any(4) == 0 ? 0 : any(200000));
+    std::map<int32_t, std::vector<std::byte>> rooms;
+    const auto room_of = [&](int32_t stream) {
+      return std::span(rooms[stream] = std::vector<std::byte>(any(4) == 0 ? 0 : any(200000)));
+    };
     std::vector<iovec> pieces(1 + any(40));
-    const size_t count = plan.Make(frames, room, scratch, pieces);
+    const size_t count = plan.Make(frames, room_of, scratch, pieces);
     ASSERT_LE(count, pieces.size());
     const size_t cut = any(3) == 0 ? any(30) + 1 : any(100000) + 1;
     const size_t received = Scatter(std::span(pieces).first(count), left.substr(0, cut));
     const auto runs = plan.Resolve(received);
     const size_t leave = any(4) == 0 ? any(runs.size() + 1) : runs.size();
-    if (leave < runs.size()) plan.LeaveRoom(leave);
+    if (leave < runs.size()) plan.LeaveRoom(1, leave);
     ASSERT_EQ(Join(runs), left.substr(0, received));
     for (const ReadPlan::Run& run : runs) {
       // It is one frame's payload.
-      if (run.in_room) {
+      if (run.room_of != 0) {
         ASSERT_LE(run.bytes.size(), frames.left());
       }
       frames.Feed(run.bytes, [](const FrameHead&) { return true; });
@@ -229,7 +273,7 @@ TEST(ReadPlan, LosesNothing) {
     plan.Clear();
     left.remove_prefix(received);
   }
-  EXPECT_GT(in_room, bytes.size() / 4);
+  EXPECT_GT(in_room, bytes.size() / 5);
 }
 
 }  // namespace

@@ -98,7 +98,6 @@ void Http2Session::Unlink(Http2Stream* stream) {
 }
 
 void Http2Session::Close(Http2Stream* stream, uint32_t error) {
-  if (state_->room_of == stream) state_->room_of = nullptr;
   // nghttp2 may look once more at a stream that it closes.
   nghttp2_session_set_stream_user_data(state_->session.get(), stream->id_, nullptr);
   Unlink(stream);

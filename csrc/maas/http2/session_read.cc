@@ -17,16 +17,11 @@ constexpr size_t kMaxQueued = 4096;
 
 size_t Http2Session::ReadInto(std::span<std::byte> scratch, std::span<iovec> most) {
   State& state = *state_;
-  std::span<std::byte> room;
-  state.room_of = nullptr;
-  if (const int32_t body = state.frames.body(); body != 0 && !ended_) {
-    Http2Stream* const stream = state.Find(body);
-    if (stream != nullptr && !stream->reset_) {
-      room = stream->BodyRoom();
-      state.room_of = stream;
-    }
-  }
-  return state.plan.Make(state.frames, room, scratch, most);
+  const auto room_of = [this](int32_t id) {
+    Http2Stream* const stream = ended_ ? nullptr : state_->Find(id);
+    return stream == nullptr || stream->reset_ ? std::span<std::byte>() : stream->BodyRoom();
+  };
+  return state.plan.Make(state.frames, room_of, scratch, most);
 }
 
 bool Http2Session::Received(size_t bytes) {
@@ -34,14 +29,14 @@ bool Http2Session::Received(size_t bytes) {
   const std::span<const ReadPlan::Run> runs = state.plan.Resolve(bytes);
   for (state.next_run = 0; state.next_run < runs.size() && !ended_;) {
     const ReadPlan::Run run = runs[state.next_run++];
-    if (run.in_room && state.room_of == nullptr) {
+    const Http2Stream* const stream = run.room_of == 0 ? nullptr : state.Find(run.room_of);
+    if (run.room_of != 0 && (stream == nullptr || stream->reset_)) {
       FeedMissing(run.bytes.size());
     } else {
       Feed(run.bytes);
     }
   }
   state.plan.Clear();
-  state.room_of = nullptr;
   return !over();
 }
 
@@ -52,8 +47,10 @@ bool Http2Session::Received(std::span<const std::byte> bytes) {
 
 void Http2Session::Feed(std::span<const std::byte> bytes) {
   State& state = *state_;
-  const bool bearable = state.frames.Feed(bytes, [&state](const FrameHead& head) {
-    return state.flood.OnFrame(head.type, head.flags, head.length);
+  // A client chose its server.
+  const bool counts = state.role == Role::kServer;
+  const bool bearable = state.frames.Feed(bytes, [&state, counts](const FrameHead& head) {
+    return !counts || state.flood.OnFrame(head.type, head.flags, head.length);
   });
   if (!bearable) {
     End(Abuse::kFlood, NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that carry nothing");
@@ -93,9 +90,7 @@ void Http2Session::FeedMissing(size_t bytes) {
 }
 
 void Http2Session::LeaveRoom(Http2Stream* stream) {
-  if (state_->room_of != stream) return;
-  state_->plan.LeaveRoom(state_->next_run);
-  state_->room_of = nullptr;
+  if (stream->open_) state_->plan.LeaveRoom(stream->id_, state_->next_run);
 }
 
 }  // namespace maas

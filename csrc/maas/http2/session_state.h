@@ -64,10 +64,16 @@ struct Http2Session::State {
   }
   void ForgetFields() {
     for (nghttp2_rcbuf* text : texts) nghttp2_rcbuf_decref(text);
+    // Idle connections keep no room for unusual ones.
+    if (fields.capacity() > kUsualFields) {
+      texts = {};
+      fields = {};
+    }
     texts.clear();
     fields.clear();
   }
 
+  static constexpr size_t kUsualFields = 64;
   // Blocks of header fields beyond the limit.
   static constexpr uint32_t kLargeBlockBurst = 100;
   static constexpr uint32_t kLargeBlocksPerSecond = 10;
@@ -85,7 +91,6 @@ struct Http2Session::State {
   // Of the read under way.
   FrameTracker frames;
   ReadPlan plan;
-  Http2Stream* room_of = nullptr;  // Whose room the plan uses; null: nobody's, or it went.
   size_t next_run = 0;
 
   // The header block that is coming in.

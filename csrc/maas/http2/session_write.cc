@@ -119,7 +119,6 @@ void Http2Session::Reset(Http2Stream* stream, uint32_t error) {
   stream->reset_ = true;
   stream->ending_ = true;
   DropBody(stream);
-  if (state_->room_of == stream) state_->room_of = nullptr;
   nghttp2_submit_rst_stream(state_->session.get(), NGHTTP2_FLAG_NONE, stream->id_, error);
 }
 

@@ -185,8 +185,8 @@ TEST(SessionWrite, TakesTurnsBetweenStreams) {
   pair.server.Produce(800'000);
   const std::string sent = Drain(&pair.server, 1);
   ReadLikeASocket(&pair.client, sent);
-  const auto [least, most] = std::ranges::minmax(
-      {calls[0].body.size(), calls[1].body.size(), calls[2].body.size(), calls[3].body.size()});
+  const auto [least, most] =
+      std::minmax({calls[0].body.size(), calls[1].body.size(), calls[2].body.size(), calls[3].body.size()});
   EXPECT_LE(most - least, 2U * 16384);
   EXPECT_GT(least, 0U);
 }

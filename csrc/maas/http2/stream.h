@@ -2,7 +2,7 @@
 // session (session.h).
 //
 // Ownership: whoever made it owns it; the session keeps a pointer from OnRequest()/Open() until OnClosed().
-// Threads: the session's.
+// An object serves one stream only. Threads: the session's.
 #pragma once
 
 #include <cstddef>

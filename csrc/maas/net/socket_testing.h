@@ -17,6 +17,19 @@
 
 namespace maas {
 
+// Sanitizers keep memory of their own, and look at the process through descriptors.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 // Not valid if this machine has no such addresses. Blocking.
 inline FileDescriptor ConnectLocal(int family, uint16_t port) {
   FileDescriptor out(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
