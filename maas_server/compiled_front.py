@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +88,10 @@ class CompiledFront:
         asyncio.get_running_loop().add_reader(self._core.fileno(), self._on_told)
         return self._core.port
 
-    def set_state(self, *, ready: bool, health: Mapping[str, bool], models: Mapping[str, AbstractSet[str]]) -> None:
-        """Replace what is answered about the server and its models; `models`: versions and labels that serve."""
+    def set_state(self, *, ready: bool, health: Mapping[str, bool]) -> None:
+        """Replace what is answered about the server, and about the names that health is asked for."""
         if self._core is not None:
-            self._core.set_state(ready=ready, health=health, models=models)
+            self._core.set_state(ready=ready, health=health)
 
     def set_tls(self, tls: TlsMaterial) -> None:
         """Show the certificate to whoever connects from now on."""

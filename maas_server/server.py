@@ -237,14 +237,8 @@ class Server:
         await self._health.set_models(serving)
 
     def _tell_front(self) -> None:
-        if self._compiled is None:
-            return
-        models: dict[str, set[str]] = {}
-        for model in self._registry.status():
-            serving = {version.version for version in model.versions if version.state == State.AVAILABLE}
-            labels = {label for label, version in (model.labels or {}).items() if version in serving}
-            models[model.name] = {str(version) for version in serving} | labels
-        self._compiled.set_state(ready=self._health.ready, health=self._health.serving(), models=models)
+        if self._compiled is not None:
+            self._compiled.set_state(ready=self._health.ready, health=self._health.serving())
 
     def _available(self) -> list[str]:
         return [

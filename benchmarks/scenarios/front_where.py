@@ -19,13 +19,14 @@ from benchmarks.processes import LOAD_CORE, Server
 from benchmarks.report import Goal, Result
 
 _PER_SECOND = 1999
+_WITH_SYMBOLS = "rm -f .venv/.built && MAAS_KEEP_SYMBOLS=1 make build"
 
 
 def run(bench: Bench) -> Result:
     """Print the share of each component, and return them as details.
 
     Raises:
-        RuntimeError: there is no perf, or it may not look.
+        RuntimeError: there is no perf, it may not look, or sees only addresses.
     """
     perf = shutil.which("perf")
     if perf is None:
@@ -45,7 +46,10 @@ def run(bench: Bench) -> Result:
             _, problem = recorder.communicate()
     if not recorded.exists():
         raise RuntimeError(f"perf recorded nothing: {problem.decode(errors='replace')[-1000:]}")
-    shares = parse_shares(_report(perf, recorded))
+    report = _report(perf, recorded)
+    if "maas::" not in report:
+        raise RuntimeError(f"the core has no symbols: {_WITH_SYMBOLS}")
+    shares = parse_shares(report)
     costs = {component: load.cpu_us * share for component, share in shares.items()}
     listed = ", ".join(f"{component} {cost:.2f}" for component, cost in costs.items())
     print(f"... front_where: {load.cpu_us:.2f} CPU-µs/request: {listed}", file=sys.stderr, flush=True)

@@ -64,13 +64,10 @@ class CompiledFront {
     if (const Status status = FrontServer::Start(options, engine_.get(), &front_); !status.ok())
       Raise(status);
   }
-  void SetState(bool ready, const std::map<std::string, bool>& health,
-                const std::map<std::string, std::set<std::string>>& models) {
+  void SetState(bool ready, const std::map<std::string, bool>& health) {
     auto state = std::make_shared<ServingState>();
     state->ready = ready;
     state->health.insert(health.begin(), health.end());
-    for (const auto& [model, versions] : models)
-      state->models[model].insert(versions.begin(), versions.end());
     Front().SetState(std::move(state));
   }
   void SetTls(const TlsOptions& options) { Front().SetTls(MakeTls(&options)); }
@@ -149,8 +146,7 @@ void BindFront(py::module_& m) {
       .def_property_readonly("port", &CompiledFront::port, "That it listens on.")
       .def_property_readonly("refused", &CompiledFront::refused, "Calls since refuse().")
       .def_property_readonly("finished", &CompiledFront::finished, "No connection is left after shutdown().")
-      .def("set_state", &CompiledFront::SetState, py::kw_only(), py::arg("ready"), py::arg("health"),
-           py::arg("models"), "Replace what is answered about the server and its models.")
+      .def("set_state", &CompiledFront::SetState, py::kw_only(), py::arg("ready"), py::arg("health"), "Replace what is answered about the server and its health.")
       .def("set_tls", &CompiledFront::SetTls, py::arg("options"),
            "For connections that come. Raises CoreError.")
       .def("refuse", &CompiledFront::Refuse, "Refuse new calls; what was accepted goes on.")

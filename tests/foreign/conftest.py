@@ -11,7 +11,7 @@ import pytest
 
 from tests.foreign import models
 from tests.fronts import FrontName
-from tests.integration.serving import ServeProcess
+from tests.integration.serving import serving
 
 # These run in the clients' own environments.
 collect_ignore = ["python"]
@@ -63,11 +63,6 @@ def served_on_demand(front: FrontName, repository: Repository) -> Iterator[Serve
 
 def serve(front: FrontName, repository: Repository, *arguments: str) -> Iterator[Served]:
     always = ("--http-port", "0", "--drain-delay", "0", "--settle", "0")
-    process = ServeProcess((repository.path, *always, *arguments), front)
-    try:
-        process.start()
+    with serving(repository.path, *always, *arguments, front=front) as process:
         port = process.wait_for_event("http_listening")["http_port"]
         yield Served(process.target, f"127.0.0.1:{port}", repository)
-        assert process.stop() == 0, process.output[-8000:]
-    finally:
-        process.kill()

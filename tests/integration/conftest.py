@@ -9,7 +9,7 @@ import pytest
 
 from tests.fronts import FrontName
 from tests.integration import fronted, packaged
-from tests.integration.serving import ServeProcess
+from tests.integration.serving import ServeProcess, serving
 
 Serve = Callable[..., ServeProcess]
 
@@ -44,13 +44,8 @@ def real_models(tmp_path_factory: pytest.TempPathFactory) -> packaged.Repository
 @pytest.fixture(scope="session")
 def real_server(front: FrontName, real_models: packaged.Repository) -> Iterator[ServeProcess]:
     """One server for all of them."""
-    process = ServeProcess((real_models.path, "--drain-delay", "0"), front)
-    try:
-        process.start()
+    with serving(real_models.path, "--drain-delay", "0", front=front) as process:
         yield process
-        assert process.stop() == 0, process.output[-8000:]
-    finally:
-        process.kill()
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +58,5 @@ def front_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def front_server(front: FrontName, front_models: Path) -> Iterator[ServeProcess]:
     """One server for all tests that need no settings of their own: what a peer does to it must not harm the others."""
     limits = ("--max-message-bytes", str(fronted.LIMIT))
-    process = ServeProcess((front_models, "--drain-delay", "0", *limits), front)
-    try:
-        process.start()
+    with serving(front_models, "--drain-delay", "0", *limits, front=front) as process:
         yield process
-        assert process.stop() == 0, process.output[-8000:]
-    finally:
-        process.kill()

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,18 @@ class ServeProcess:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+
+@contextmanager
+def serving(*arguments: str | Path, front: FrontName = "grpcio") -> Iterator[ServeProcess]:
+    """A server that runs for as long as the block, and must then end well on SIGTERM."""
+    process = ServeProcess(arguments, front)
+    try:
+        process.start()
+        yield process
+        assert process.stop() == 0, process.output[-8000:]
+    finally:
+        process.kill()
 
 
 def eventually(holds: Callable[[], bool], what: str, timeout: float = 30.0) -> None:

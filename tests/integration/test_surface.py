@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -12,18 +13,22 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from maas_server.errors import DeadlineExceeded, MaasError, NotFound, Overloaded
+from tests.fronts import FrontName
 from tests.integration import graphs
 from tests.integration.conftest import Serve
-from tests.integration.serving import ServeProcess
+from tests.integration.serving import ServeProcess, serving
 
 MODEL = "scale"
 WIDTH = 1 << 17
 
 
-@pytest.fixture
-def server(serve: Serve, tmp_path: Path) -> ServeProcess:
-    graphs.place(tmp_path, MODEL, 3, graphs.multiply(2, WIDTH))
-    return serve(tmp_path, "--max-message-bytes", "1MiB", "--drain-delay", "0")
+@pytest.fixture(scope="module")
+def server(front: FrontName, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """One for all tests, which leave it as it was."""
+    path = tmp_path_factory.mktemp("surface")
+    graphs.place(path, MODEL, 3, graphs.multiply(2, WIDTH))
+    with serving(path, "--max-message-bytes", "1MiB", "--drain-delay", "0", front=front) as process:
+        yield process
 
 
 def health(server: ServeProcess, name: str) -> int:

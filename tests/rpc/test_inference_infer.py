@@ -120,7 +120,8 @@ async def test_a_stream_goes_on_after_failures(inference: Inference) -> None:
 
 async def test_a_failure_ends_the_stream_of_a_caller_who_wants_a_status(inference: Inference) -> None:
     stream = inference.open_stream(metadata=[("triton_grpc_error", "true")])
-    for name, model in (("first", "scaled"), ("second", "nothing"), ("third", "scaled")):
+    # What is written after the end makes grpc's client forget why it ended, so nothing is.
+    for name, model in (("first", "scaled"), ("second", "nothing")):
         await stream.write(request(model, X, id=name))
     assert (await stream.read()).infer_response.id == "first"
     with pytest.raises(grpc.aio.AioRpcError) as raised:

@@ -1,8 +1,10 @@
 #include "maas/front/answers.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "maas/front/message.h"
@@ -29,11 +31,16 @@ bool ReadTexts(const Chunk& request, std::string_view* first, std::string_view* 
   return true;
 }
 
-// Numbers that are written in one way only, and are some version's or could be.
-bool IsPlainNumber(std::string_view text) {
-  constexpr size_t kMostDigits = 18;  // Below the largest number in any case.
-  return !text.empty() && text.size() <= kMostDigits && text[0] != '0' &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+// A version as requests name it: by number or by label. False: it is neither.
+bool ParseVersion(std::string_view text, int64_t* number, std::string_view* label) {
+  constexpr size_t kMostDigits = 19;
+  if (!std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; })) {
+    *label = text;
+    return true;
+  }
+  if (text.empty()) return true;
+  if (text.size() > kMostDigits) return false;
+  return std::from_chars(text.data(), text.data() + text.size(), *number).ec == std::errc() && *number > 0;
 }
 
 // Asked with up to two texts, answered with one number in field 1; nullopt: somebody else is to answer.
@@ -91,19 +98,22 @@ class ServerReady final : public AnswerMethod {
 
 class ModelReady final : public AnswerMethod {
  public:
-  using AnswerMethod::AnswerMethod;
+  ModelReady(const std::shared_ptr<const ServingState>* state, const Routes* routes)
+      : AnswerMethod(state), routes_(routes) {}
 
  private:
-  std::optional<uint8_t> Answer(const ServingState& state, std::string_view name,
+  // Why a model is not ready, and whether that is an error, is for those who know all versions.
+  std::optional<uint8_t> Answer(const ServingState&, std::string_view name,
                                 std::string_view version) override {
-    const auto model = state.models.find(name);
-    const bool serves = model != state.models.end() &&
-                        (version.empty() ? !model->second.empty() : model->second.contains(version));
-    if (serves) return uint8_t{1};
-    // What else a text may be, an error or another name of a version, is for those who know all versions.
-    if (!version.empty() && !IsPlainNumber(version)) return std::nullopt;
-    return uint8_t{0};
+    int64_t number = 0;
+    std::string_view label;
+    std::shared_ptr<Version> serving;
+    if (routes_ == nullptr || !ParseVersion(version, &number, &label)) return std::nullopt;
+    if (!routes_->Find(name, number, label, &serving).ok()) return std::nullopt;
+    return uint8_t{1};
   }
+
+  const Routes* const routes_;
 };
 
 class HealthCheck final : public AnswerMethod {
@@ -125,14 +135,16 @@ class HealthCheck final : public AnswerMethod {
 }  // namespace
 
 struct AnswerMethods::Methods {
+  explicit Methods(const Routes* routes) : model_ready(&state, routes) {}
+
   std::shared_ptr<const ServingState> state;
   ServerLive live{&state};
   ServerReady ready{&state};
-  ModelReady model_ready{&state};
+  ModelReady model_ready;
   HealthCheck health{&state};
 };
 
-AnswerMethods::AnswerMethods() : methods_(std::make_unique<Methods>()) {}
+AnswerMethods::AnswerMethods(const Routes* routes) : methods_(std::make_unique<Methods>(routes)) {}
 
 AnswerMethods::~AnswerMethods() = default;
 

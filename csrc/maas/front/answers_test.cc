@@ -21,13 +21,22 @@ const std::string kTwo = "\x08\x02";
 
 class AnswersTest : public testing::Test {
  protected:
-  AnswersTest() { answers_.AddTo(&table_); }
+  AnswersTest() {
+    auto route = std::make_shared<Route>();
+    const auto version = MakeVersion(MakeSpec({}), &clock_);
+    route->versions = {{1, version}, {12, version}};
+    route->labels = {{"prod", 12}};
+    route->known = {1, 2, 12};
+    route->standard = version;
+    routes_.Set("m", route);
+    routes_.Set("none", std::make_shared<Route>());
+    answers_.AddTo(&table_);
+  }
 
   void SetState(bool ready) {
     auto state = std::make_shared<ServingState>();
     state->ready = ready;
     state->health = {{"", ready}, {"liveness", true}, {"m", false}};
-    state->models = {{"m", {"1", "12", "prod"}}, {"none", {}}};
     answers_.SetState(state);
   }
   // The message that answers; "behind" if somebody else is to.
@@ -46,7 +55,8 @@ class AnswersTest : public testing::Test {
   }
 
   FakeClock clock_;
-  AnswerMethods answers_;
+  Routes routes_;
+  AnswerMethods answers_{&routes_};
   MethodTable table_;
   HandedOver behind_;
   Peer peer_;
@@ -67,24 +77,34 @@ TEST_F(AnswersTest, AServerLivesAndIsReadyOrNot) {
   EXPECT_EQ(Ask(kReady, ""), kOne);
 }
 
-TEST_F(AnswersTest, AModelIsReadyWhereAVersionServes) {
+TEST_F(AnswersTest, AModelIsReadyWhereACallOfItWouldFindAVersion) {
   SetState(true);
-  for (const std::string_view version : {"", "1", "12", "prod"})
+  for (const std::string_view version : {"", "1", "12", "prod", "01"}) {
     EXPECT_EQ(AskModel("m", version), kOne) << version;
-  for (const std::string_view version : {"2", "123"}) EXPECT_EQ(AskModel("m", version), "") << version;
-  EXPECT_EQ(AskModel("none"), "");
-  EXPECT_EQ(AskModel("other"), "");
-  EXPECT_EQ(AskModel("other", "1"), "");
-  EXPECT_EQ(AskModel(""), "");
+  }
   EXPECT_TRUE(behind_.taken.empty());
+  routes_.Set("m", nullptr);
+  EXPECT_EQ(AskModel("m"), "behind") << "gone as soon as calls do not find it";
 }
 
-TEST_F(AnswersTest, VersionsThatNeedALookAtTheRegistryAreHandedOver) {
+TEST_F(AnswersTest, ModelsThatAreNotReadyAreHandedOver) {
   SetState(true);
   for (const std::string_view version :
-       {"01", "0", "-1", "canary", "1 ", "\xD9\xA1", "9223372036854775808", "1234567890123456789"}) {
+       {"2", "3", "0", "-1", "canary", "1 ", "\xD9\xA1", "9223372036854775808", "00000000000000000001",
+        "000000000000000000000000000001"}) {
     EXPECT_EQ(AskModel("m", version), "behind") << version;
   }
+  EXPECT_EQ(AskModel("none"), "behind");
+  EXPECT_EQ(AskModel("other"), "behind");
+  EXPECT_EQ(AskModel(""), "behind");
+}
+
+TEST_F(AnswersTest, WithoutRoutesEveryModelReadyIsHandedOver) {
+  AnswerMethods without;
+  auto state = std::make_shared<ServingState>();
+  without.SetState(state);
+  without.AddTo(&table_);
+  EXPECT_EQ(AskModel("m"), "behind");
 }
 
 TEST_F(AnswersTest, HealthIsWhatTheStateSays) {

@@ -218,6 +218,7 @@ void Connection::OnRoundEnd() {
 }
 
 void Connection::Write() {
+  if (serving()) Count();  // Before anybody hears of it.
   const bool was_full = full_;
   size_t written = 0;
   std::array<iovec, kWritePieces> pieces;
@@ -235,11 +236,11 @@ void Connection::Write() {
     written += result.bytes;
   }
   context_->tally->sent_bytes.Add(written);
-  if (!full_ && !out().empty()) loop_->Defer(this);  // Others first.
+  // Others first.
+  if (!full_ && (!out().empty() || (serving() && session().wants_write()))) loop_->Defer(this);
   if (serving() && out().empty() && session().over()) EndSession();
   if (phase_ == Phase::kFlushing && out().empty()) return Linger();
   if (!serving()) return;
-  Count();
   WatchStall(was_full, written);
   Arm(server_->next_deadline());
 }

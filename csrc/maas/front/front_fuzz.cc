@@ -63,7 +63,6 @@ class Served {
     auto state = std::make_shared<ServingState>();
     state->ready = true;
     state->health = {{"", true}, {"digits", true}};
-    state->models = {{"digits", {"1"}}};
     answers_.SetState(state);
     predict_.AddTo(&methods);
     answers_.AddTo(&methods);

@@ -68,7 +68,7 @@ class FrontServer {
   FrontServer& operator=(const FrontServer&) = delete;
 
   uint16_t port() const;
-  // Replaces what is answered about the server and its models.
+  // Replaces what is answered about the server and its health.
   void SetState(std::shared_ptr<const ServingState> state);
   // For connections that come from now on.
   void SetTls(std::shared_ptr<const TlsContext> tls);

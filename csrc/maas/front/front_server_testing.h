@@ -136,6 +136,7 @@ class FrontClient final : private Http2Session::Owner {
     socket_.Close();
     ended_ = true;
   }
+  bool sent_all() { return session_.unsent() == 0 && session_.out().empty(); }
   // Whether the connection ended by a reset rather than in order.
   bool broken() const { return broken_; }
   bool told_to_go() const { return told_to_go_; }

@@ -23,6 +23,7 @@ IoThread::IoThread(Options options, std::unique_ptr<EventLoop> loop)
     : options_(std::move(options)),
       loop_(std::move(loop)),
       scratch_(kScratchBytes),
+      answers_(&options_.engine->routes()),
       tls_(options_.front->tls),
       random_(static_cast<std::minstd_rand::result_type>(options_.number + 1)) {
   sink_ = std::make_unique<LoopSink>(

@@ -1,6 +1,8 @@
 // Short messages as chunks, with room for gRPC's prefix before them.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <string_view>
 
@@ -12,7 +14,8 @@ namespace maas {
 
 // False: there is no memory.
 [[nodiscard]] inline bool MakeMessage(std::string_view bytes, Chunk* out) {
-  if (!out->Reserve(kMessagePrefix + bytes.size())) return false;
+  constexpr size_t kMost = SIZE_MAX / 2;  // No text is longer, which compilers do not see.
+  if (bytes.size() > kMost || !out->Reserve(kMessagePrefix + bytes.size())) return false;
   if (!bytes.empty()) std::memcpy(out->data() + kMessagePrefix, bytes.data(), bytes.size());
   out->set_size(kMessagePrefix + bytes.size());
   return true;

@@ -26,6 +26,8 @@ const nghttp2_option* NghttpOptions() {
     if (nghttp2_option_new(&made) != 0) return std::unique_ptr<nghttp2_option, DeleteOption>();
     nghttp2_option_set_no_auto_window_update(made, 1);
     nghttp2_option_set_no_closed_streams(made, 1);  // They serve priorities, which nobody uses here.
+    // Values with blanks around them are taken as C-core takes them.
+    nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(made, 1);
     DisableResetLimit(made, 0);                     // Ours looks at what a reset costs.
     return std::unique_ptr<nghttp2_option, DeleteOption>(made);
   }();
