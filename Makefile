@@ -91,7 +91,7 @@ test-cpp:  ## C++ unit tests
 test-asan:  ## C++ unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(CPP) test VARIANT=asan
 
-test-tsan:  ## C++ unit tests under ThreadSanitizer
+test-tsan:  ## C++ unit tests that start threads, under ThreadSanitizer
 	@$(CPP) test VARIANT=tsan
 
 fuzz:  ## fuzz the decoder for FUZZ_SECONDS (30)

@@ -50,7 +50,10 @@ OPTIMIZE = {
     "csrc/maas/front/": "-O2",
     "csrc/": "-Os",
 }
-LINK_FLAGS = ["-s", "-pthread", "-Wl,--gc-sections"] if sys.platform == "linux" else ["-pthread"]
+# Profilers want names: see benchmarks/README.md.
+KEEP_SYMBOLS = bool(os.environ.get("MAAS_KEEP_SYMBOLS"))
+STRIP = [] if KEEP_SYMBOLS else ["-s"]
+LINK_FLAGS = [*STRIP, "-pthread", "-Wl,--gc-sections"] if sys.platform == "linux" else ["-pthread"]
 
 # The compiled front: built where what it is made of is there (auto), never (off), or always (on: else the build fails).
 BUILD_FRONT = "MAAS_BUILD_FRONT"

@@ -27,7 +27,9 @@ part() {
     return
   fi
   echo "==== $name"
+  local began=$SECONDS
   "$make" --no-print-directory "$name"
+  echo "==== $name: $((SECONDS - began)) s"
 }
 has() { command -v "$1"; }
 gtest() { echo '#include <gtest/gtest.h>' | c++ -std=c++20 -fsyntax-only -x c++ -; }

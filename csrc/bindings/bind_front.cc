@@ -146,7 +146,8 @@ void BindFront(py::module_& m) {
       .def_property_readonly("port", &CompiledFront::port, "That it listens on.")
       .def_property_readonly("refused", &CompiledFront::refused, "Calls since refuse().")
       .def_property_readonly("finished", &CompiledFront::finished, "No connection is left after shutdown().")
-      .def("set_state", &CompiledFront::SetState, py::kw_only(), py::arg("ready"), py::arg("health"), "Replace what is answered about the server and its health.")
+      .def("set_state", &CompiledFront::SetState, py::kw_only(), py::arg("ready"), py::arg("health"),
+           "Replace what is answered about the server and its health.")
       .def("set_tls", &CompiledFront::SetTls, py::arg("options"),
            "For connections that come. Raises CoreError.")
       .def("refuse", &CompiledFront::Refuse, "Refuse new calls; what was accepted goes on.")

@@ -67,7 +67,7 @@ class AnswerMethod : public UnaryMethod {
   }
 
  protected:
-  ~AnswerMethod() = default;
+  ~AnswerMethod() override = default;
   // REQUIRES of what it returns: below 128.
   virtual std::optional<uint8_t> Answer(const ServingState& state, std::string_view first,
                                         std::string_view second) = 0;

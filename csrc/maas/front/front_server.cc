@@ -135,11 +135,11 @@ Status FrontServer::Start(const FrontOptions& options, Engine* engine, std::uniq
 
 uint16_t FrontServer::port() const { return impl_->port; }
 
-void FrontServer::SetState(std::shared_ptr<const ServingState> state) {
+void FrontServer::SetState(const std::shared_ptr<const ServingState>& state) {
   for (const auto& thread : impl_->threads) thread->SetState(state);
 }
 
-void FrontServer::SetTls(std::shared_ptr<const TlsContext> tls) {
+void FrontServer::SetTls(const std::shared_ptr<const TlsContext>& tls) {
   for (const auto& thread : impl_->threads) thread->SetTls(tls);
 }
 

@@ -69,9 +69,9 @@ class FrontServer {
 
   uint16_t port() const;
   // Replaces what is answered about the server and its health.
-  void SetState(std::shared_ptr<const ServingState> state);
+  void SetState(const std::shared_ptr<const ServingState>& state);
   // For connections that come from now on.
-  void SetTls(std::shared_ptr<const TlsContext> tls);
+  void SetTls(const std::shared_ptr<const TlsContext>& tls);
 
   // New calls are refused with UNAVAILABLE, reason DRAINING, which makes callers go elsewhere.
   void Refuse();

@@ -20,7 +20,7 @@ class UnaryPredict : public UnaryMethod, private LoopSink::Waiter {
   void OnCancelled(ServerCall* call) override;
 
  protected:
-  ~UnaryPredict() = default;
+  ~UnaryPredict() override = default;
   // Ends a call that the core refused, or could not answer. `status` is not ok.
   virtual void OnFailure(ServerCall* call, const Status& status, Chunk request);
 

@@ -29,7 +29,8 @@ class Chunk {
   // Keeps what is in it.
   [[nodiscard]] bool Reserve(size_t capacity) {
     if (capacity <= capacity_) return true;
-    void* grown = std::realloc(data_.get(), capacity);
+    // A vector would write zeros into what is received next, and copy where realloc() moves pages.
+    void* grown = std::realloc(data_.get(), capacity);  // NOLINT(*-no-malloc, *-owning-memory)
     if (grown == nullptr) return false;
     static_cast<void>(data_.release());  // realloc() freed it, or it is `grown`.
     data_.reset(static_cast<std::byte*>(grown));
@@ -64,7 +65,7 @@ class Chunk {
 
  private:
   struct Free {
-    void operator()(std::byte* data) const { std::free(data); }
+    void operator()(std::byte* data) const { std::free(data); }  // NOLINT(*-no-malloc, *-owning-memory)
   };
   std::unique_ptr<std::byte, Free> data_;
   size_t size_ = 0;
