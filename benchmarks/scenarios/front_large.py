@@ -51,7 +51,10 @@ def run(bench: Bench) -> Result:
 
 
 def _floor_us(server: Server, body: bytes, count: int) -> float:
-    """Send as many bytes over as many connections, with as many messages ahead of their answers."""
+    """Send as many bytes over as many connections, with as many messages ahead of their answers.
+
+    In pieces as large as the frames of the other load, and from the same core. No protocol, no queue, no model.
+    """
     ahead, each = STREAMS, count // CONNECTIONS
     before = server.cpu_seconds()
     with ExitStack() as stack:

@@ -16,7 +16,8 @@ constexpr int kReadsPerRound = 4;
 constexpr int kWritesPerRound = 4;
 // So much waits in front of a full socket. Until it leaves, nothing is read of a peer who reads nothing.
 constexpr size_t kMostProduced = 256 << 10;
-constexpr size_t kReadPieces = 8;
+// Enough for sixteen full frames of large bodies.
+constexpr size_t kReadPieces = 34;
 constexpr size_t kWritePieces = 64;
 // How long the last words may take.
 constexpr int64_t kFarewellNs = 2'000'000'000;

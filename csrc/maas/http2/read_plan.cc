@@ -97,14 +97,14 @@ size_t ReadPlan::Make(const FrameTracker& frames, const RoomOf& room_of, std::sp
                       std::span<iovec> most) {
   part_count_ = 0;
   room_count_ = 0;
-  scratch_ = scratch;
+  scratch_ = scratch.first(std::min(scratch.size(), scratch_limit_));
   size_t pieces = 0;
   const auto add_piece = [&](std::span<std::byte> to) { most[pieces++] = {to.data(), to.size()}; };
   const bool within = frames.left() > 0;
   Room* room = Find(frames.body(), room_of);
   // A stream that took its turn and has no room is not waited for.
   if (room != nullptr && room->left.empty()) room = nullptr;
-  while (room != nullptr && part_count_ < kMaxParts) {
+  while (room != nullptr && part_count_ < part_limit_) {
     const bool inside = part_count_ == 0 && within;
     if (pieces + (inside ? 2 : 3) > most.size()) break;
     Part& part = parts_[part_count_];
@@ -123,12 +123,13 @@ size_t ReadPlan::Make(const FrameTracker& frames, const RoomOf& room_of, std::sp
     // The frame goes on where its room ends.
     room = part.room.size() < payload && inside ? nullptr : FindAfter(part.stream, frames, room_of);
   }
-  if (part_count_ == 0 || room == nullptr) add_piece(scratch);
+  if (part_count_ == 0 || room == nullptr) add_piece(scratch_);
   return pieces;
 }
 
 std::span<const ReadPlan::Run> ReadPlan::Resolve(size_t bytes) {
   run_count_ = 0;
+  Learn(bytes);
   for (size_t i = 0; i < part_count_ && bytes > 0; ++i) {
     Part& part = parts_[i];
     const std::span<std::byte> head = part.missing_head();
@@ -141,12 +142,24 @@ std::span<const ReadPlan::Run> ReadPlan::Resolve(size_t bytes) {
     if (in_place > 0) Add(part.room.first(std::min(bytes, in_place)), part.stream);
     bytes -= std::min(bytes, in_place);
     if (bytes > 0 && !Continues(i)) {
+      part_limit_ = kFirstParts;
       MoveRest(i, in_place, bytes);
       return {runs_.data(), run_count_};
     }
   }
   if (bytes > 0) Add(scratch_.first(bytes), 0);
   return {runs_.data(), run_count_};
+}
+
+// Until the runs say otherwise, the plan came true.
+void ReadPlan::Learn(size_t bytes) {
+  if (part_count_ > 0) {
+    part_limit_ = std::min(2 * part_limit_, kMaxParts);
+    scratch_limit_ = kMinScratch;
+  } else {
+    part_limit_ = kFirstParts;  // Another message begins, perhaps in another order.
+    if (bytes == scratch_limit_) scratch_limit_ *= 2;
+  }
 }
 
 // How many bytes of the part's room are its frame's payload. REQUIRES: its header is there.

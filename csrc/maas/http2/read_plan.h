@@ -7,7 +7,8 @@
 // each part of a room:
 //   [rest of the payload -> room] [header] [payload -> room] [header] [payload -> room] ... [scratch]
 // Where a header turns out to be another, all that came after it is moved together and read from there. There
-// is no scratch where rooms go on after the last part.
+// is no scratch where rooms go on after the last part. So what is copied stays little: a plan looks far ahead
+// only when nearer ones came true, and uses as much scratch as lately came where no room was.
 //
 // Ownership: borrows the rooms and the scratch memory from Make() until the last run was read. Threads: one
 // at a time.
@@ -93,6 +94,8 @@ class ReadPlan {
  public:
   // Less room is not worth it.
   static constexpr size_t kMinRoom = 4096;
+  // Less scratch is not used.
+  static constexpr size_t kMinScratch = size_t{32} << 10;
 
   // Bytes that follow each other on the connection and lie side by side.
   struct Run {
@@ -113,6 +116,7 @@ class ReadPlan {
   void Clear();
 
  private:
+  static constexpr size_t kFirstParts = 4;
   static constexpr size_t kMaxParts = 16;
   static constexpr size_t kMaxRooms = 8;
   struct Part {
@@ -130,6 +134,7 @@ class ReadPlan {
   Room* FindAfter(int32_t stream, const FrameTracker& frames, const RoomOf& room_of);
   void Add(std::span<const std::byte> bytes, int32_t room_of);
   void MoveRest(size_t part, size_t skip, size_t bytes);
+  void Learn(size_t bytes);
   size_t InPlace(size_t part) const;
   bool Continues(size_t part) const;
 
@@ -137,6 +142,8 @@ class ReadPlan {
   size_t part_count_ = 0;
   std::array<Room, kMaxRooms> rooms_;
   size_t room_count_ = 0;
+  size_t part_limit_ = kFirstParts;
+  size_t scratch_limit_ = kMinScratch;
   std::span<std::byte> scratch_;
   std::array<Run, 2 * kMaxParts + 2> runs_;
   size_t run_count_ = 0;

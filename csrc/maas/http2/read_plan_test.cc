@@ -132,7 +132,7 @@ TEST(ReadPlan, ExpectsStreamsToTakeTurns) {
   std::map<int32_t, std::vector<std::byte>> rooms;
   std::string bytes;
   for (int turn = 0; turn < 3; ++turn) {
-    for (const uint32_t stream : {1U, 3U, 5U}) bytes += Data(stream, kFrame, static_cast<char>('a' + stream));
+    for (const uint32_t stream : {1U, 3U}) bytes += Data(stream, kFrame, static_cast<char>('a' + stream));
   }
   frames.Feed(AsBytes(std::string_view(bytes).substr(0, bytes.size() / 3 + 100)),
               [](const FrameHead&) { return true; });
@@ -148,7 +148,7 @@ TEST(ReadPlan, ExpectsStreamsToTakeTurns) {
   const auto runs = plan.Resolve(received);
   EXPECT_EQ(received, rest.size());
   EXPECT_TRUE(Join(runs) == rest);
-  EXPECT_EQ(InRoom(runs), 6 * kFrame - 91);
+  EXPECT_EQ(InRoom(runs), 4 * kFrame - 91);
   EXPECT_EQ(AsText(rooms[3]), std::string(2 * kFrame, 'd'));
 }
 
@@ -205,6 +205,39 @@ TEST(ReadPlan, UsesScratchAloneWhereNoRoomIsWorthIt) {
   const auto runs = reader.Read(rest);
   ASSERT_EQ(runs.size(), 1U);
   EXPECT_EQ(runs[0].bytes.data(), reader.scratch.data());
+}
+
+TEST(ReadPlan, UsesAsMuchScratchAsLatelyCameWithoutRoom) {
+  Reader reader(0);
+  reader.scratch.resize(4 * ReadPlan::kMinScratch);
+  const std::string bytes(1 << 20, 'x');
+  for (const size_t factor : {1, 2, 4, 4}) {
+    reader.Read(bytes);
+    EXPECT_EQ(reader.received, factor * ReadPlan::kMinScratch);
+  }
+  reader.room.resize(kFrame);
+  reader.Before(Data(1, kFrame).substr(0, 9));
+  EXPECT_EQ(InRoom(reader.Read(bytes)), kFrame);
+  reader.room.clear();
+  reader.Read(bytes);
+  EXPECT_EQ(reader.received, ReadPlan::kMinScratch);
+}
+
+TEST(ReadPlan, LooksFurtherAheadWhileItIsRight) {
+  Reader reader(64 * kFrame);
+  std::string frames;
+  for (int i = 0; i < 32; ++i) frames += Data(1, kFrame);
+  const auto received = [&](const std::string& bytes) {
+    reader.Read(bytes, 34);
+    return reader.received;
+  };
+  constexpr size_t kWhole = FrameHead::kBytes + kFrame;
+  reader.Before(Data(1, kFrame));
+  for (const size_t parts : {4, 8, 16, 16}) EXPECT_EQ(received(frames), parts * kWhole);
+  // The frames of another stream.
+  EXPECT_EQ(received(Data(3, kFrame) + frames), 16 * kWhole);
+  EXPECT_EQ(received(frames), 4 * kWhole);
+  EXPECT_EQ(received(frames), 8 * kWhole);
 }
 
 TEST(ReadPlan, MovesWhatIsNotReadYetWhenTheRoomGoes) {

@@ -28,7 +28,7 @@ const nghttp2_option* NghttpOptions() {
     nghttp2_option_set_no_closed_streams(made, 1);  // They serve priorities, which nobody uses here.
     // Values with blanks around them are taken as C-core takes them.
     nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(made, 1);
-    DisableResetLimit(made, 0);                     // Ours looks at what a reset costs.
+    DisableResetLimit(made, 0);  // Ours looks at what a reset costs.
     return std::unique_ptr<nghttp2_option, DeleteOption>(made);
   }();
   return options.get();
@@ -56,7 +56,7 @@ Http2Session::Http2Session(Role role, const Options& options, const Clock* clock
 bool Http2Session::SubmitSettings() {
   const Options& options = state_->options;
   nghttp2_session* const session = state_->session.get();
-  std::array<nghttp2_settings_entry, 6> entries;
+  std::array<nghttp2_settings_entry, kMaxSettings> entries;
   size_t count = 0;
   const auto set = [&](int32_t id, size_t value) {
     entries[count++] = {id, static_cast<uint32_t>(std::min<size_t>(value, UINT32_MAX))};
@@ -69,9 +69,7 @@ bool Http2Session::SubmitSettings() {
   } else {
     // Streams are served in turn, which is cheaper than the tree of priorities that nobody builds any more.
     set(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1);
-    if (options.max_concurrent_streams > 0) {
-      set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
-    }
+    if (options.max_concurrent_streams > 0) set(kStreamLimit, options.max_concurrent_streams);
   }
   const auto window = static_cast<int32_t>(std::min(options.connection_window, kMaxWindow));
   return nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, entries.data(), count) == 0 &&

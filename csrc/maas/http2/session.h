@@ -44,8 +44,9 @@ class Http2Session {
   enum class Role : uint8_t { kServer, kClient };
 
   struct Options {
-    uint32_t max_concurrent_streams = 0;  // That the peer may open; 0: no limit.
-    uint32_t stream_window = 1U << 20;    // Bytes that a peer may send ahead on one stream.
+    // That the peer may open; what is more is reset with REFUSED_STREAM. 0: no limit.
+    uint32_t max_concurrent_streams = 0;
+    uint32_t stream_window = 1U << 20;  // Bytes that a peer may send ahead on one stream.
     uint32_t connection_window = 16U << 20;
     uint32_t max_frame_size = 1U << 20;  // Of frames that we take; most clients send 16 KiB all the same.
     size_t max_header_bytes = 16384;  // Names and values of one block, 32 more per field as RFC 9113 counts.
@@ -53,7 +54,8 @@ class Http2Session {
     // in between the session ends (GOAWAY, ENHANCE_YOUR_CALM, "too_many_pings"). Unit: nanoseconds. 0:
     // allowed.
     int64_t min_ping_interval_ns = 0;
-    // A peer may reset so many streams that we had not answered, and so many more each second.
+    // A peer may reset so many streams that we had not answered, or have us refuse so many, and so many more
+    // each second.
     uint32_t reset_burst = 1000;
     uint32_t resets_per_second = 200;
   };
@@ -158,6 +160,7 @@ class Http2Session {
   void Close(Http2Stream* stream, uint32_t error);
   void Feed(std::span<const std::byte> bytes);
   void FeedMissing(size_t bytes);
+  bool SendSettings(std::span<const std::byte> first);
   bool TellRoom();
   void Resume(Http2Stream* stream);
   void DropBody(Http2Stream* stream);

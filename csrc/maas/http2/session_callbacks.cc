@@ -147,6 +147,12 @@ void Http2Session::Callbacks::OnHeaderBlock(Http2Session* self, const nghttp2_fr
 
 void Http2Session::Callbacks::OnRequest(Http2Session* self, int32_t id, bool too_large, bool end) {
   State& state = *self->state_;
+  const size_t limit = state.options.max_concurrent_streams;
+  if (limit > 0 && self->streams_ >= limit) {
+    nghttp2_submit_rst_stream(state.session.get(), NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    if (!state.resets.Take()) self->End(Abuse::kRapidReset, NGHTTP2_ENHANCE_YOUR_CALM, "too many streams");
+    return;
+  }
   Http2Stream* const stream =
       too_large ? state.owner->OnTooManyHeaders(id) : state.owner->OnRequest(id, state.fields, end);
   if (stream != nullptr) {

@@ -3,6 +3,8 @@
 
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "maas/http2/read_plan.h"
 #include "maas/http2/session.h"
@@ -11,7 +13,7 @@
 namespace maas {
 namespace {
 
-constexpr uint32_t kNoError = 0, kCalm = 11;
+constexpr uint32_t kNoError = 0, kRefused = 7, kCalm = 11;
 
 // The last GOAWAY in what a session sent: its error and text.
 std::pair<uint32_t, std::string> GoAwayIn(const std::string& sent) {
@@ -286,14 +288,56 @@ TEST(SessionAbuse, ASmallBombDoesNotGrow) {
   EXPECT_TRUE(peer.owner.requests.empty());
 }
 
-TEST(SessionAbuse, EndsWithMoreStreamsThanAllowed) {
+TEST(SessionAbuse, RefusesTheStreamsBeyondTheLimitAndNoMore) {
+  const auto reset = [](uint32_t id) { return Frame(FrameType::kRst, 0, id, BigEndian(kRefused, 4)); };
   Http2Session::Options options;
   options.max_concurrent_streams = 3;
   Hostile peer(options);
   std::string bytes = GreetingAndAck();
   for (uint32_t id = 1; id <= 9; id += 2) bytes += RequestFrame(id, false);
-  EXPECT_FALSE(peer.Send(bytes));
+  EXPECT_TRUE(peer.Send(bytes + Frame(FrameType::kData, 0, 7, "body") + RequestFrame(11, true)));
   EXPECT_EQ(peer.owner.requests.size(), 3U);
+  EXPECT_EQ(peer.session.streams(), 3U);
+  for (const uint32_t id : {7, 9, 11}) EXPECT_NE(peer.sent.find(reset(id)), std::string::npos) << id;
+  for (const uint32_t id : {1, 3, 5}) EXPECT_EQ(peer.sent.find(reset(id)), std::string::npos) << id;
+  // One that ends makes room for one.
+  EXPECT_TRUE(peer.Send(Frame(FrameType::kRst, 0, 3, BigEndian(8, 4)) + RequestFrame(13, false) +
+                        RequestFrame(15, false)));
+  EXPECT_EQ(peer.owner.streams.count(13), 1U);
+  EXPECT_EQ(peer.owner.streams.count(15), 0U);
+  EXPECT_EQ(peer.session.abuse(), Abuse::kNone);
+}
+
+TEST(SessionAbuse, EndsWhenStreamsBeyondTheLimitComeWithoutEnd) {
+  Http2Session::Options options;
+  options.max_concurrent_streams = 1;
+  options.reset_burst = 50;
+  options.resets_per_second = 0;
+  Hostile peer(options);
+  ASSERT_TRUE(peer.Send(GreetingAndAck() + RequestFrame(1, false)));
+  uint32_t refused = 0;
+  while (refused < 100 && peer.Send(RequestFrame(3 + 2 * refused, true))) ++refused;
+  EXPECT_EQ(refused, 50U);
+  EXPECT_EQ(peer.session.abuse(), Abuse::kRapidReset);
+  EXPECT_EQ(GoAwayIn(peer.sent).first, kCalm);
+}
+
+TEST(SessionSettings, NameTheLimitOfStreams) {
+  Http2Session::Options options;
+  options.max_concurrent_streams = 7;
+  FakeClock clock;
+  RecordingOwner owner;
+  Http2Session session(Http2Session::Role::kServer, options, &clock, &owner);
+  const std::string sent = Drain(&session);
+  const FrameHead head = FrameHead::Parse(AsBytes(sent).data());
+  ASSERT_EQ(head.type, FrameType::kSettings);
+  std::vector<std::string> limits;
+  for (size_t at = 9; at < 9 + head.length; at += 6) {
+    const std::string name = sent.substr(at, 2);
+    EXPECT_LT(static_cast<uint8_t>(name[0]), 0xf0);
+    if (name == BigEndian(3, 2)) limits.push_back(sent.substr(at + 2, 4));
+  }
+  EXPECT_EQ(limits, std::vector{BigEndian(7, 4)});
 }
 
 TEST(SessionAbuse, EndsABodyBeyondTheWindow) {

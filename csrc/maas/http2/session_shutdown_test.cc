@@ -12,6 +12,7 @@ namespace maas {
 namespace {
 
 constexpr int32_t kNotYet = (1U << 31) - 1;
+constexpr uint32_t kRefused = 7;
 constexpr uint32_t kCancel = 8;
 constexpr uint32_t kCalm = 11;
 
@@ -59,6 +60,27 @@ TEST(SessionShutdown, TellsTheClientThatItMayOpenNoMore) {
   pair.Run();
   EXPECT_EQ(first.closed, 0U);
   EXPECT_TRUE(pair.client.over());
+}
+
+TEST(SessionShutdown, LimitsStreamsUntilTheEnd) {
+  FakeClock clock;
+  RecordingOwner owner;
+  Http2Session::Options options;
+  options.max_concurrent_streams = 1;
+  Http2Session session(Http2Session::Role::kServer, options, &clock, &owner);
+  Drain(&session);
+  ASSERT_TRUE(session.Received(AsBytes(GreetingAndAck() + RequestFrame(1, false))));
+  session.BeginShutdown();
+  Drain(&session);
+  EXPECT_FALSE(session.shutting_down());
+  ASSERT_TRUE(session.Received(AsBytes(RequestFrame(3, true))));
+  EXPECT_EQ(Drain(&session), Frame(FrameType::kRst, 0, 3, BigEndian(kRefused, 4)));
+  session.GoAway(0, "");
+  Drain(&session);
+  ASSERT_TRUE(session.Received(AsBytes(RequestFrame(5, true))));
+  EXPECT_EQ(Drain(&session), "");
+  EXPECT_EQ(owner.requests.size(), 1U);
+  EXPECT_EQ(session.streams(), 1U);
 }
 
 TEST(SessionShutdown, IgnoresStreamsThatComeAfterTheEnd) {

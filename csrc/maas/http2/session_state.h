@@ -20,6 +20,14 @@ namespace maas {
 // What a ping says that asks whether all that was sent before is here.
 inline constexpr std::array<uint8_t, 8> kShutdownPing = {'s', 'h', 'u', 't', 'd', 'o', 'w', 'n'};
 
+// The settings that we send, at most.
+inline constexpr size_t kMaxSettings = 6;
+
+// The name, one for experiments, under which nghttp2 hears of our limit of streams; on the wire it is
+// SETTINGS_MAX_CONCURRENT_STREAMS. nghttp2 would end the connection of a peer that goes beyond it; RFC 9113
+// (5.1.2) has the one stream refused, which is what OnRequest() does.
+inline constexpr int32_t kStreamLimit = 0xf000;
+
 // Called by nghttp2; its user data is the session.
 struct Http2Session::Callbacks {
   // One set for all sessions, made on first use; null: no memory.
@@ -51,6 +59,7 @@ struct Http2Session::State {
         clock(its_clock),
         owner(its_owner),
         frames(its_role == Role::kServer ? NGHTTP2_CLIENT_MAGIC_LEN : 0),
+        settings_sent(its_role == Role::kClient),
         resets(its_options.reset_burst, its_options.resets_per_second, its_clock),
         large_blocks(kLargeBlockBurst, kLargeBlocksPerSecond, its_clock),
         flood(its_clock),
@@ -98,6 +107,7 @@ struct Http2Session::State {
   std::vector<nghttp2_rcbuf*> texts;  // What the fields point into.
   size_t header_bytes = 0;
 
+  bool settings_sent;          // A client names no limit in them.
   size_t enough = 0;           // Of the Produce() under way.
   std::vector<int32_t> below;  // Streams that have room again.
   std::string last_error;      // nghttp2's.

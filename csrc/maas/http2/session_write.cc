@@ -1,8 +1,10 @@
 // What leaves: what streams want to send, and nghttp2's frames on their way to the queue.
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -23,7 +25,8 @@ bool Http2Session::Produce(size_t enough) {
       break;
     }
     if (size > 0) {
-      if (!out_.Append({reinterpret_cast<const std::byte*>(bytes), static_cast<size_t>(size)})) {
+      const std::span frame(reinterpret_cast<const std::byte*>(bytes), static_cast<size_t>(size));
+      if (!(state.settings_sent ? out_.Append(frame) : SendSettings(frame))) {
         End(Abuse::kNone, NGHTTP2_INTERNAL_ERROR, "no memory");
       }
     } else if (!TellRoom()) {
@@ -32,6 +35,23 @@ bool Http2Session::Produce(size_t enough) {
   }
   TellRoom();
   return !over();
+}
+
+// The first frame of a server's session. False: there is no memory.
+bool Http2Session::SendSettings(std::span<const std::byte> first) {
+  constexpr size_t kEntryBytes = 6;
+  constexpr std::byte kHigh{kStreamLimit >> 8}, kLow{kStreamLimit & 0xff};
+  State& state = *state_;
+  std::array<std::byte, FrameHead::kBytes + kMaxSettings * kEntryBytes> frame;
+  assert(first.size() <= frame.size() && FrameHead::Parse(first.data()).type == NGHTTP2_SETTINGS);
+  state.settings_sent = true;
+  std::ranges::copy(first, frame.begin());
+  for (size_t at = FrameHead::kBytes; at < first.size(); at += kEntryBytes) {
+    if (frame[at] != kHigh || frame[at + 1] != kLow) continue;
+    frame[at] = std::byte{0};
+    frame[at + 1] = std::byte{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS};
+  }
+  return out_.Append(std::span(frame).first(first.size()));
 }
 
 // Not from within nghttp2: streams send what they held back. False: none had to be told.

@@ -10,10 +10,11 @@
 namespace maas {
 namespace {
 
-// A message gets so much at once, whatever its prefix announces; then, when that is full, enough that the
-// usual ones never move again.
+// A message gets so much at once, whatever its prefix announces, or, up to what the usual ones need, so many
+// times what came of it; larger ones grow by doubling.
 constexpr size_t kFirstCapacity = size_t{64} << 10;
-constexpr size_t kSecondCapacity = size_t{1} << 20;
+constexpr size_t kUsualCapacity = size_t{1} << 20;
+constexpr size_t kAhead = 64;
 // Fewer bytes are copied faster than they are received apart.
 constexpr size_t kLeastRoom = 4096;
 
@@ -89,9 +90,9 @@ bool MessageReader::Grow(size_t bytes) {
   const size_t needed = message_.size() + bytes;
   // Received whole: nobody is waited for while it lies here.
   const bool whole = message_.empty() && needed == length_;
-  const size_t step = message_.capacity() == 0                ? kFirstCapacity
-                      : message_.capacity() < kSecondCapacity ? kSecondCapacity
-                                                              : message_.capacity() * 2;
+  const size_t step = message_.capacity() < kUsualCapacity
+                          ? std::clamp(kAhead * needed, kFirstCapacity, kUsualCapacity)
+                          : message_.capacity() * 2;
   const size_t capacity = std::min(length_, std::max(step, needed));
   if (!whole && limits_.budget != nullptr) {
     if (!limits_.budget->Take(capacity - taken_)) return false;

@@ -114,6 +114,13 @@ TEST(MessageReader, ReceivesLargeMessagesWhereTheyStay) {
   EXPECT_TRUE(reader.Room().empty());
 }
 
+TEST(MessageReader, GivesAUsualMessageItsMemoryWithItsFirstFrame) {
+  MessageReader reader({}, Encoding::kIdentity);
+  std::vector<std::string> messages;
+  ASSERT_TRUE(Read(&reader, Prefix(600'000) + std::string(16'000, 'a'), SIZE_MAX, false, &messages).ok());
+  EXPECT_EQ(reader.Room().size(), 584'000U);
+}
+
 TEST(MessageReader, GivesSmallMessagesTheirSizeAndNoBudget) {
   MemoryBudget budget(0);
   MessageReader reader({.budget = &budget}, Encoding::kIdentity);
