@@ -20,15 +20,26 @@ _LAST_THREADS_SECONDS = 1.0
 # glibc's <malloc.h>; no Python package names it.
 _M_ARENA_MAX = -8
 _MALLOC_ARENAS = 2
+# What `leave_running` was told of, and by which names.
+_left_running: list[tuple[str, object]] = []
+
+
+def leave_running(name: str, owner: object) -> None:
+    """Keep the owner of threads of C++ that do not end, until the process does; `threads_left` names them."""
+    _left_running.append((name, owner))
 
 
 def threads_left() -> list[str]:
-    """Return the names of our threads that do not end: a load, a run or a look at the disk that never returned."""
+    """Return the names of our threads that do not end: a load, a run or a look at the disk that never returned.
+
+    If there are any, the process must end by `os._exit`.
+    """
     deadline = time.monotonic() + _LAST_THREADS_SECONDS
     threads = [thread for thread in threading.enumerate() if thread.name.startswith(_THREAD_PREFIX)]
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return sorted(thread.name for thread in threads if thread.is_alive())
+    left = [thread.name for thread in threads if thread.is_alive()]
+    return sorted(left + [name for name, _ in _left_running])
 
 
 def set_scheduling(settings: Settings) -> None:

@@ -16,7 +16,7 @@ import uvloop
 from maas_server import __version__, _core
 from maas_server.compiled_front import CompiledFront
 from maas_server.engine import Engine
-from maas_server.errors import MaasError
+from maas_server.errors import ConfigError, error_text
 from maas_server.front import Front
 from maas_server.http.server import HttpServer
 from maas_server.models.cpus import available_cpus
@@ -25,7 +25,7 @@ from maas_server.models.loader import Defaults
 from maas_server.models.mode_watch import ModeWatch
 from maas_server.models.registry import Registry
 from maas_server.models.repository import Repository
-from maas_server.process import limit_malloc_arenas, set_scheduling, threads_left
+from maas_server.process import leave_running, limit_malloc_arenas, set_scheduling, threads_left
 from maas_server.rpc import (
     inference_service,
     model_service,
@@ -153,10 +153,9 @@ class Server:
         with self._signals():
             try:
                 await self._start()
-            except MaasError:
+            except Exception:
                 await asyncio.gather(self._server.stop(None), self._http.stop())
-                if self._compiled is not None:
-                    await self._compiled.close()
+                await self._close_front()
                 raise
             follower = asyncio.create_task(self._follow_models())
             follower.add_done_callback(self._on_follower_done)
@@ -190,7 +189,7 @@ class Server:
             self._port = bind(self._server, settings, self._tls)
             await self._server.start()
         else:
-            self._server.add_insecure_port(self._compiled.inner_address)
+            self._bind_inner(self._compiled.inner_address)
             await self._server.start()
             self._port = self._compiled.start(self._tls.material if self._tls else None)
             self._tell_front()
@@ -209,6 +208,16 @@ class Server:
         self.listening.set()
         await self._registry.start()
 
+    def _bind_inner(self, address: str) -> None:
+        try:
+            self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ConfigError(f"front: grpcio cannot listen on {address}, see TMPDIR: {error}") from error
+
+    async def _close_front(self) -> None:
+        if self._compiled is not None and not await self._compiled.close():
+            leave_running("maas-io", self._compiled)
+
     async def _follow_models(self) -> None:
         started = False
         async for _ in self._registry.watch():
@@ -225,8 +234,13 @@ class Server:
             return
         async for material in self._tls.watch():
             # grpcio asks for them whenever somebody connects.
-            if self._compiled is not None:
+            if self._compiled is None:
+                continue
+            try:
                 self._compiled.set_tls(material)
+            except ConfigError as error:
+                why = "; ".join(f"{each.field}: {each.description}" for each in error.violations)
+                log.error("tls_reload_failed", reason=why or error_text(error))
 
     async def _update_health(self) -> None:
         serving: dict[str, bool] = {}
@@ -261,8 +275,7 @@ class Server:
         # GOAWAY: nothing new is taken, what was accepted is answered.
         await asyncio.gather(self._stop_grpc(settings.grace), self._http.stop())
         await self._registry.stop(_LAST_RUNS_SECONDS)
-        if self._compiled is not None:
-            await self._compiled.close()
+        await self._close_front()
         self._engine.unregister_shared_memory()
         self._front.detach()
         log.info("stopped")
@@ -298,6 +311,8 @@ class Server:
         def on_signal(number: signal.Signals) -> None:
             if self._told_to_stop.is_set():
                 log.warning("stopped_at_once", signal=number.name)
+                if self._compiled is not None:
+                    self._compiled.remove_folder()
                 os._exit(_EXIT_ON_SECOND_SIGNAL)
             log.info("signal", signal=number.name)
             self._told_to_stop.set()

@@ -64,6 +64,9 @@ class CompiledFront {
     if (const Status status = FrontServer::Start(options, engine_.get(), &front_); !status.ok())
       Raise(status);
   }
+  CompiledFront(const CompiledFront&) = delete;
+  CompiledFront& operator=(const CompiledFront&) = delete;
+  ~CompiledFront() { Close(); }
   void SetState(bool ready, const std::map<std::string, bool>& health) {
     auto state = std::make_shared<ServingState>();
     state->ready = ready;
@@ -75,6 +78,7 @@ class CompiledFront {
   uint64_t refused() { return Front().refused(); }
   void Shutdown(double grace) { Front().Shutdown(Nanoseconds(grace)); }
   bool finished() { return Front().finished(); }
+  bool idle() { return Front().idle(); }
   uint16_t port() { return Front().port(); }
   int fd() { return Front().fd(); }
   py::list TakeInterrupts() {
@@ -84,10 +88,11 @@ class CompiledFront {
     return out;
   }
   py::dict Counters() {
-    const FrontCounters counters = Front().counters();
+    py::dict out;
+    if (front_ == nullptr) return out;
+    const FrontCounters counters = front_->counters();
     py::dict ended;
     for (const auto& [why, count] : counters.ended) ended[py::str(why)] = count;
-    py::dict out;
     out["connections"] = counters.connections;
     out["open_connections"] = counters.open_connections;
     out["calls"] = counters.calls;
@@ -100,9 +105,11 @@ class CompiledFront {
     return out;
   }
   void Close() {
+    // Threads of Python that come meanwhile find none.
+    std::unique_ptr<FrontServer> front = std::move(front_);
     // Joins threads that wait for runs, which want the GIL.
     const py::gil_scoped_release no_gil;
-    front_.reset();
+    front.reset();
   }
 
  private:
@@ -146,6 +153,8 @@ void BindFront(py::module_& m) {
       .def_property_readonly("port", &CompiledFront::port, "That it listens on.")
       .def_property_readonly("refused", &CompiledFront::refused, "Calls since refuse().")
       .def_property_readonly("finished", &CompiledFront::finished, "No connection is left after shutdown().")
+      .def_property_readonly("idle", &CompiledFront::idle,
+                             "And nothing that was submitted is under way: close() returns at once.")
       .def("set_state", &CompiledFront::SetState, py::kw_only(), py::arg("ready"), py::arg("health"),
            "Replace what is answered about the server and its health.")
       .def("set_tls", &CompiledFront::SetTls, py::arg("options"),
@@ -155,8 +164,9 @@ void BindFront(py::module_& m) {
            "Take no connection, end those that are idle, cut what is left after `grace` seconds.")
       .def("take_interrupts", &CompiledFront::TakeInterrupts,
            "[(instance, run), ...] that nobody waits for any more.")
-      .def("fileno", &CompiledFront::fd, "Readable when take_interrupts() has something, or it finished.")
-      .def("counters", &CompiledFront::Counters, "What it did so far.")
+      .def("fileno", &CompiledFront::fd,
+           "Readable when take_interrupts() has something, or it finished, or is idle.")
+      .def("counters", &CompiledFront::Counters, "What it did so far; empty when it is closed.")
       .def("close", &CompiledFront::Close, "Cut what is open, and wait until the core let go of it.");
 }
 

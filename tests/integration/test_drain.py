@@ -13,6 +13,7 @@ import pytest
 
 from maas_server.client import Client, Prediction
 from maas_server.errors import MaasError
+from tests.fronts import FrontName
 from tests.integration import graphs
 from tests.integration.conftest import Serve
 from tests.integration.serving import ServeProcess, eventually
@@ -30,6 +31,20 @@ class Stuck(OnnxRunner):
         threading.Event().wait()
 """
 
+# Its runs return until there is the file `hold`, and make the file `held` when one does not.
+STUCK_RUN = """
+import os, pathlib, threading
+from maas_server.models.onnx_runner import OnnxRunner
+
+class Stuck(OnnxRunner):
+    def run_with(self, batch, options):
+        folder = pathlib.Path(os.environ["STUCK_FOLDER"])
+        if (folder / "hold").exists():
+            (folder / "held").touch()
+            threading.Event().wait()
+        return super().run_with(batch, options)
+"""
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
@@ -39,6 +54,33 @@ def repository(tmp_path: Path) -> Path:
     graphs.place(path, "slow", 1, graphs.slow(SLOW_WIDTH))
     (path / "slow" / "maas.yaml").write_text("batching: {max_batch_size: 2}\n")
     return path
+
+
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The TMPDIR of servers that start now; its name is short, because sockets go there."""
+    folder = tmp_path_factory.mktemp("t")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+def of_servers(temporary: Path) -> list[Path]:
+    return list(temporary.glob("maas-*"))
+
+
+def stuck_repository(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose model `quick` is run by the class Stuck of `source`."""
+    package = folder / "package"
+    information = package / "stuck-1.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: stuck\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[maas_server.runners]\nstuck = stuck:Stuck\n")
+    (package / "stuck.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(package))
+    repository = folder / "models"
+    graphs.place(repository, "quick", 1, graphs.multiply(1))
+    (repository / "quick" / "maas.yaml").write_text("runner: stuck\n")
+    return repository
 
 
 def slow_calls(client: Client, pool: ThreadPoolExecutor, server: ServeProcess) -> list[Future[Prediction]]:
@@ -106,7 +148,7 @@ def test_what_was_accepted_is_answered_before_the_end(serve: Serve, repository: 
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_at_once(serve: Serve, repository: Path, second: signal.Signals) -> None:
+def test_a_second_signal_ends_at_once(serve: Serve, repository: Path, temporary: Path, second: signal.Signals) -> None:
     server = serve(repository, "--drain-delay", "60", "--grace", "60")
 
     server.signal(signal.SIGTERM)
@@ -118,6 +160,7 @@ def test_a_second_signal_ends_at_once(serve: Serve, repository: Path, second: si
 
     assert server.wait(10) != 0
     assert time.monotonic() - asked < 5
+    assert of_servers(temporary) == []
 
 
 def test_requests_that_outlast_the_grace_fail_and_the_server_ends(serve: Serve, repository: Path) -> None:
@@ -135,19 +178,29 @@ def test_requests_that_outlast_the_grace_fail_and_the_server_ends(serve: Serve, 
 def test_a_runner_that_never_returns_does_not_keep_the_server(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "package"
-    information = package / "stuck-1.dist-info"
-    information.mkdir(parents=True)
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: stuck\nVersion: 1\n")
-    (information / "entry_points.txt").write_text("[maas_server.runners]\nstuck = stuck:Stuck\n")
-    (package / "stuck.py").write_text(STUCK)
-    monkeypatch.setenv("PYTHONPATH", str(package))
-    repository = tmp_path / "models"
-    graphs.place(repository, "quick", 1, graphs.multiply(1))
-    (repository / "quick" / "maas.yaml").write_text("runner: stuck\n")
+    repository = stuck_repository(tmp_path, STUCK, monkeypatch)
     server = serve(repository, "--drain-delay", "0", "--grace", "0")
 
     server.signal(signal.SIGTERM)
 
     assert server.wait(15) == 0
     assert server.wait_for_event("stopped_with_threads")
+
+
+def test_a_run_that_never_returns_does_not_keep_the_server(
+    serve: Serve, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, front: FrontName
+) -> None:
+    monkeypatch.setenv("STUCK_FOLDER", str(tmp_path))
+    server = serve(stuck_repository(tmp_path, STUCK_RUN, monkeypatch), "--drain-delay", "0", "--grace", "0")
+
+    with Client(server.target, timeout=60) as client, ThreadPoolExecutor(1) as pool:
+        (tmp_path / "hold").touch()
+        call = pool.submit(client.predict, "quick", {"x": np.ones((1, 4), np.float32)})
+        eventually((tmp_path / "held").exists, "the run has begun")
+        server.signal(signal.SIGTERM)
+        assert isinstance(call.exception(), MaasError)
+
+    assert server.wait(20) == 0
+    left = server.wait_for_event("stopped_with_threads")["threads"]
+    assert ("maas-io" in left) == (front == "compiled")
+    assert of_servers(temporary) == []

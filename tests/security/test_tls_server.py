@@ -15,6 +15,8 @@ import pytest
 import trustme
 from grpc_health.v1 import health_pb2
 
+from maas_server import compiled_front
+from maas_server import server as server_module
 from maas_server.client import AsyncClient
 from maas_server.errors import ConfigError
 from maas_server.security import tls
@@ -209,6 +211,49 @@ async def test_broken_files_are_not_shown_to_anybody(
         async with asyncio.timeout(SECONDS):
             await broken.wait()
         await ask(server, trusting(authority))
+
+
+async def test_a_certificate_that_only_the_compiled_front_refuses_changes_nothing(
+    tmp_path: Path, files: ServerFiles, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing := compiled_front.available():
+        pytest.skip(missing)
+    monkeypatch.setattr(tls, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(tls, "_check", lambda _: None)
+    reasons: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    monkeypatch.setattr(server_module.log, "error", lambda event, reason: reasons.put_nowait((event, reason)))
+    settings = files.settings(**options(tmp_path / "models", "compiled"))
+    async with InProcessServer(settings, trusting(authority)) as server:
+        files.cert.write_text("")
+        async with asyncio.timeout(SECONDS):
+            event, reason = await reasons.get()
+        assert event == "tls_reload_failed"
+        assert reason.startswith("tls_cert: ")
+        await ask(server, trusting(authority))
+        # The next one is looked at again.
+        other = trustme.CA()
+        renewed = other.issue_cert(HOST)
+        files.write(renewed)
+        expected = ssl.PEM_cert_to_DER_cert(chain(renewed).decode())
+        async with asyncio.timeout(SECONDS):
+            while await asyncio.to_thread(shown, server.server.port, any_certificate("h2")) != expected:
+                pass
+
+
+@pytest.mark.parametrize(
+    ("broken", "setting"), [("cert", "tls_cert"), ("key", "tls_key"), ("client_ca", "tls_client_ca")]
+)
+async def test_a_file_that_only_the_compiled_front_refuses_is_a_wrong_setting(
+    tmp_path: Path, files: ServerFiles, monkeypatch: pytest.MonkeyPatch, broken: str, setting: str
+) -> None:
+    if missing := compiled_front.available():
+        pytest.skip(missing)
+    monkeypatch.setattr(tls, "_check", lambda _: None)
+    getattr(files, broken).write_text("nonsense")
+    settings = files.settings(client_ca=True, **options(tmp_path / "models", "compiled"))
+    with pytest.raises(ConfigError, match="the files of TLS are wrong") as caught:
+        await Server(settings).run()
+    assert [each.field for each in caught.value.violations] == [setting]
 
 
 async def test_a_server_with_wrong_files_does_not_start(tmp_path: Path, files: ServerFiles, front: FrontName) -> None:

@@ -9,6 +9,8 @@ namespace maas {
 namespace {
 
 constexpr int kAcceptsPerRound = 64;
+// For all of Listen()'s backlog, while those who come meanwhile cannot keep it open for ever.
+constexpr int kRoundsOfClose = 4096 / kAcceptsPerRound + 1;
 // How long nobody is accepted when no descriptors are left.
 constexpr int64_t kPauseNs = 100'000'000;
 
@@ -35,7 +37,7 @@ class Acceptor::Listening final : private EventLoop::Watcher {
 
  private:
   void OnReady(uint32_t /*events*/) override {
-    if (!owner_->AcceptSome(socket_)) owner_->Pause();
+    if (owner_->AcceptSome(socket_) == Accepted::kNoDescriptors) owner_->Pause();
   }
 
   Acceptor* const owner_;
@@ -59,12 +61,16 @@ Status Acceptor::Start() {
 }
 
 void Acceptor::Close() {
-  for (const auto& listening : listening_) AcceptSome(listening->socket());
+  for (const auto& listening : listening_) {
+    for (int i = 0; i < kRoundsOfClose; ++i) {
+      if (AcceptSome(listening->socket()) != Accepted::kSome) break;
+    }
+  }
   resume_.Cancel();
   listening_.clear();
 }
 
-bool Acceptor::AcceptSome(const FileDescriptor& socket) {
+Acceptor::Accepted Acceptor::AcceptSome(const FileDescriptor& socket) {
   for (int i = 0; i < kAcceptsPerRound; ++i) {
     FileDescriptor accepted;
     std::string address;
@@ -73,11 +79,11 @@ bool Acceptor::AcceptSome(const FileDescriptor& socket) {
       taken_(std::move(accepted), std::move(address));
       continue;
     }
-    if (failure.ok()) return true;
+    if (failure.ok()) return Accepted::kAll;
     TurnAway(socket);
-    return false;
+    return Accepted::kNoDescriptors;
   }
-  return true;
+  return Accepted::kSome;
 }
 
 void Acceptor::TurnAway(const FileDescriptor& socket) {

@@ -31,8 +31,9 @@ class Acceptor {
 
  private:
   class Listening;
-  // As many as one round may take; false: no descriptors are left.
-  bool AcceptSome(const FileDescriptor& socket);
+  enum class Accepted : uint8_t { kAll, kSome, kNoDescriptors };
+  // As many as one round may take.
+  Accepted AcceptSome(const FileDescriptor& socket);
   // Accepts and closes, with the spare descriptor, who would wait for nothing else.
   void TurnAway(const FileDescriptor& socket);
   void Pause();

@@ -96,5 +96,13 @@ TEST_F(AcceptorTest, TakesWhoCameBeforeItClosesAndNobodyAfterwards) {
   RunRound();
 }
 
+TEST_F(AcceptorTest, TakesAllWhoCameBeforeItClosesHoweverMany) {
+  constexpr size_t kMany = 150;
+  std::vector<FileDescriptor> waiting;
+  for (size_t i = 0; i < kMany; ++i) waiting.push_back(Connect());
+  acceptor_->Close();
+  EXPECT_EQ(taken_.size(), kMany);
+}
+
 }  // namespace
 }  // namespace maas

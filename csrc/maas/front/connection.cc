@@ -60,11 +60,12 @@ Connection::Connection(const ConnectionContext* context, std::unique_ptr<Transpo
       over_(std::move(over)),
       handshake_at_(After(loop_->Now(), context->options->handshake_timeout_ns)),
       age_at_(After(loop_->Now(), age_ns)),
-      timer_([this] { OnTime(); }) {}
+      timer_([this] { OnTime(); }),
+      unread_(context->budget),
+      stall_(context->options->stall_timeout_ns) {}
 
 Connection::~Connection() {
-  server_.reset();
-  behind_.reset();
+  CloseSession();
   // Calls that end may have deferred it.
   loop_->Forget(this);
   if (watched_) loop_->Unwatch(transport_->fd());
@@ -132,6 +133,8 @@ Http2Stream* Connection::OnRequest(Http2Session* session, Http2Stream* call, Hea
                                    std::span<const std::byte> message) {
   return behind().OnRequest(session, call, headers, message);
 }
+
+bool Connection::refuses() const { return behind_ && behind_->refuses(); }
 
 // -------------------------------------------------------------------------------------------------- reading
 
@@ -220,7 +223,6 @@ void Connection::OnRoundEnd() {
 
 void Connection::Write() {
   if (serving()) Count();  // Before anybody hears of it.
-  const bool was_full = full_;
   size_t written = 0;
   std::array<iovec, kWritePieces> pieces;
   for (int i = 0; i < kWritesPerRound; ++i) {
@@ -242,21 +244,19 @@ void Connection::Write() {
   if (serving() && out().empty() && session().over()) EndSession();
   if (phase_ == Phase::kFlushing && out().empty()) return Linger();
   if (!serving()) return;
-  WatchStall(was_full, written);
-  Arm(server_->next_deadline());
+  WatchStall(written);
+  if (serving()) Arm(server_->next_deadline());
 }
 
-// Answers to pings are no progress when it is a window that is closed.
-void Connection::WatchStall(bool was_full, size_t written) {
-  const uint64_t bodies = session().body_bytes_sent();
-  const bool moved = was_full ? written > 0 : bodies != body_bytes_sent_;
-  body_bytes_sent_ = bodies;
-  if (out().empty() && session().unsent() == 0) {
-    stall_at_ = kNever;
-  } else if (moved || stall_at_ == kNever) {
-    stall_at_ = After(loop_->Now(), context_->options->stall_timeout_ns);
-    Arm(stall_at_);
-  }
+void Connection::WatchStall(size_t written) {
+  // Where the budget is spent, who takes bytes as fast as they are written is not to blame.
+  if (!unread_.Settle(session().kept(), out().empty()) && (full_ || !session().wants_write()))
+    return Finish(EndReason::kUnread);
+  stall_.Look(loop_->Now(), {.queued = out().size(),
+                             .unsent = session().unsent(),
+                             .bodies_sent = session().body_bytes_sent(),
+                             .written = written});
+  Arm(stall_.cut_at());
 }
 
 void Connection::UpdateEvents() {
@@ -276,12 +276,17 @@ void Connection::Count() {
 
 // --------------------------------------------------------------------------------------------------- ending
 
+void Connection::CloseSession() {
+  if (behind_) behind_->Close();
+  server_.reset();
+  behind_.reset();
+}
+
 void Connection::EndSession() {
   why_ = ReasonOf(session().abuse());
   Count();
   out_ = std::move(session().out());
-  server_.reset();
-  behind_.reset();
+  CloseSession();
   phase_ = Phase::kFlushing;
   end_at_ = std::min(end_at_, After(loop_->Now(), kFarewellNs));
   Arm(end_at_);
@@ -318,7 +323,7 @@ void Connection::OnTime() {
     handshake_at_ = kNever;
   }
   if (serving()) {
-    if (now >= stall_at_) return Finish(EndReason::kStalled);
+    if (now >= stall_.cut_at()) return Finish(EndReason::kStalled);
     if (now >= age_at_) BeginShutdown(context_->options->max_connection_age_grace_ns);
     if (now >= go_away_at_) {
       go_away_at_ = kNever;
@@ -327,7 +332,7 @@ void Connection::OnTime() {
     server_->Expire(now);
     loop_->Defer(this);
     Arm(server_->next_deadline());
-    Arm(std::min({stall_at_, age_at_, go_away_at_}));
+    Arm(std::min({stall_.cut_at(), age_at_, go_away_at_}));
   }
   Arm(std::min(handshake_at_, end_at_));
 }

@@ -14,6 +14,7 @@
 #include "maas/front/front_server.h"
 #include "maas/front/pass_through.h"
 #include "maas/front/tally.h"
+#include "maas/front/unread.h"
 #include "maas/net/event_loop.h"
 #include "maas/net/memory_budget.h"
 #include "maas/net/out_queue.h"
@@ -64,6 +65,7 @@ class Connection final : private EventLoop::Watcher, private EventLoop::Deferred
   Http2Stream* OnRequest(Http2Session* session, int32_t stream, Headers headers, bool end) override;
   Http2Stream* OnRequest(Http2Session* session, Http2Stream* call, Headers headers,
                          std::span<const std::byte> message) override;
+  bool refuses() const override;
 
   void ReadHandshake();
   void Open();
@@ -71,10 +73,13 @@ class Connection final : private EventLoop::Watcher, private EventLoop::Deferred
   void Discard();
   // Sends what is ready, as far as the socket takes it.
   void Write();
-  void WatchStall(bool was_full, size_t written);
+  // Ends the connection where the memory for what its peer does not read is spent.
+  void WatchStall(size_t written);
   void UpdateEvents();
   void Count();
 
+  // The session goes, and what is behind it.
+  void CloseSession();
   // The session is over, and its last words are to be sent.
   void EndSession();
   void Linger();
@@ -107,11 +112,11 @@ class Connection final : private EventLoop::Watcher, private EventLoop::Deferred
   int64_t age_at_;
   int64_t go_away_at_ = kNever;  // No longer waits for the peer to know that no more is taken.
   int64_t end_at_ = kNever;      // Whatever is left then is cut.
-  int64_t stall_at_ = kNever;
   EventLoop::Timer timer_;
 
-  uint64_t body_bytes_sent_ = 0;  // Of the session, when it was looked at last; as the next two.
-  uint64_t calls_ = 0;
+  UnreadAnswers unread_;
+  StallWatch stall_;
+  uint64_t calls_ = 0;  // Of the session, when it was looked at last; as the next.
   uint64_t passed_on_ = 0;
   OutQueue out_;                              // The last words.
   std::unique_ptr<PassThrough> behind_;       // Made when it is needed.

@@ -140,6 +140,63 @@ TEST_F(ConnectionTest, APeerWhoseWindowStaysShutIsCutThoughItPings) {
   EXPECT_LT(SteadyClock::Get()->Now() - begin, kTestPatienceNs);
 }
 
+TEST_F(ConnectionTest, APeerWhoTakesAByteNowAndThenIsCut) {
+  options_.stall_timeout_ns = 300 * kMs;
+  Start();
+  Http2Session::Options narrow;
+  narrow.stream_window = 2;
+  FrontClient client(port(), narrow);
+  FrontClient::Call* const call = client.Ask(RequestOf(1, 50'000), "/maas.v1.PredictService/Predict", false);
+  size_t consumed = 0;
+  int64_t last = SteadyClock::Get()->Now();
+  EXPECT_FALSE(client.Pump([&] {
+    if (consumed < call->body.size() && SteadyClock::Get()->Now() - last > 5 * kMs) {
+      last = SteadyClock::Get()->Now();
+      client.session().Consumed(call, 1);
+      ++consumed;
+    }
+    return call->status() != -1;
+  }));
+  EXPECT_GT(consumed, 2U) << "the window was opened";
+  EXPECT_TRUE(Eventually([&] { return Ended("stalled") == 1; }));
+}
+
+TEST_F(ConnectionTest, WhoLeavesAnswersUnreadIsCutWhenThereIsNoMoreMemoryForThem) {
+  options_.memory_limit = 1 << 20;
+  Start();
+  Http2Session::Options narrow;
+  narrow.stream_window = 1000;
+  FrontClient client(port(), narrow);
+  Hold(true);
+  for (int i = 0; i < 20; ++i) {  // One by one: half-received messages cost memory, too.
+    client.Ask(RequestOf(1, 25'000), "/maas.v1.PredictService/Predict", false);
+    ASSERT_TRUE(client.Pump([&] { return client.sent_all(); }));
+  }
+  Hold(false);
+  EXPECT_TRUE(client.AwaitEnd());
+  EXPECT_TRUE(Eventually([&] { return Ended("unread") == 1; }));
+  EXPECT_TRUE(Eventually([&] { return server_->counters().memory_bytes == 0; }));
+  ExpectServed();
+}
+
+TEST_F(ConnectionTest, UnreadAnswersCountUntilTheyAreRead) {
+  Start();
+  Http2Session::Options narrow;
+  narrow.stream_window = 1000;
+  FrontClient client(port(), narrow);
+  FrontClient::Call* const call = client.Ask(RequestOf(1, 250'000), "/maas.v1.PredictService/Predict", false);
+  EXPECT_TRUE(client.Pump(
+      [&] { return server_->counters().memory_bytes >= 1'000'000 && call->body.size() == 1000; }));
+  size_t consumed = 0;
+  EXPECT_TRUE(client.Pump([&] {
+    client.session().Consumed(call, call->body.size() - consumed);
+    consumed = call->body.size();
+    return call->closed;
+  }));
+  EXPECT_EQ(AnswerOf(*call).size(), 250'000U);
+  EXPECT_TRUE(Eventually([&] { return server_->counters().memory_bytes == 0; }));
+}
+
 TEST_F(ConnectionTest, ASlowReaderGetsAllAndHoldsNobodyUp) {
   Start();
   FrontClient slow(port());

@@ -27,7 +27,9 @@ struct FrontServer::Impl {
   // From the first thread: who gets a new connection.
   void Assign(FileDescriptor socket, std::string address);
   void Notify();
+  // From a thread: it has no connection; it has nothing under way.
   void Drained();
+  void Idle();
 
   const FrontOptions options;
   MemoryBudget budget;
@@ -38,6 +40,7 @@ struct FrontServer::Impl {
   std::unique_ptr<Acceptor> acceptor;  // Of the first thread.
   size_t next = 0;                     // Of the first thread: where Assign() begins to look.
   std::atomic<size_t> drained{0};      // Threads.
+  std::atomic<size_t> idle{0};         // Of them.
 
   Mutex mu;
   std::vector<Interrupt> interrupts MAAS_GUARDED_BY(mu);
@@ -61,9 +64,9 @@ Status FrontServer::Impl::Start(Engine* engine) {
   };
   for (int number = 0; number < std::max(1, options.io_threads); ++number) {
     std::unique_ptr<IoThread> thread;
-    MAAS_RETURN_IF_ERROR(IoThread::Make(
-        {&options, SteadyClock::Get(), engine, &budget, number, interrupted, [this] { Drained(); }},
-        &thread));
+    MAAS_RETURN_IF_ERROR(IoThread::Make({&options, SteadyClock::Get(), engine, &budget, number, interrupted,
+                                         [this] { Drained(); }, [this] { Idle(); }},
+                                        &thread));
     threads.push_back(std::move(thread));
   }
   IoThread& first = *threads.front();
@@ -122,6 +125,10 @@ void FrontServer::Impl::Drained() {
   if (drained.fetch_add(1) + 1 == threads.size()) Notify();
 }
 
+void FrontServer::Impl::Idle() {
+  if (idle.fetch_add(1) + 1 == threads.size()) Notify();
+}
+
 FrontServer::FrontServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 FrontServer::~FrontServer() = default;
@@ -166,6 +173,8 @@ void FrontServer::Shutdown(int64_t grace_ns) {
 }
 
 bool FrontServer::finished() const { return impl_->drained.load() == impl_->threads.size(); }
+
+bool FrontServer::idle() const { return impl_->idle.load() == impl_->threads.size(); }
 
 std::vector<Interrupt> FrontServer::TakeInterrupts() {
   uint64_t notices = 0;

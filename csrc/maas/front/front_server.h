@@ -36,7 +36,7 @@ struct FrontOptions {
   int64_t max_connection_age_grace_ns = 60'000'000'000;
   // How long a connection may take until it has said what it is (handshake, preface, SETTINGS).
   int64_t handshake_timeout_ns = 20'000'000'000;
-  // How long bytes may wait for a peer that takes none, until its connection is cut.
+  // How long bytes may wait for a peer that takes less than 4 KiB of them, until its connection is cut.
   int64_t stall_timeout_ns = 60'000'000'000;
   size_t memory_limit = size_t{1} << 30;  // Half-received messages, unread answers, bytes passed through.
   std::string tenant_key;
@@ -53,7 +53,7 @@ struct FrontCounters {
   uint64_t sent_bytes = 0;
   uint64_t memory_bytes = 0;  // Of the limit, in use.
   // Connections that were ended for what their peers did, by reason: "protocol", "rapid_reset", "flood",
-  // "pings", "headers", "handshake_timeout", "stalled", "tls".
+  // "pings", "headers", "handshake_timeout", "stalled", "unread", "tls".
   std::vector<std::pair<std::string, uint64_t>> ended;
   uint64_t accept_failures = 0;  // No descriptors were left.
 };
@@ -80,9 +80,11 @@ class FrontServer {
   // connection when it has none; what is left then is cut.
   void Shutdown(int64_t grace_ns);
   bool finished() const;  // No connection is left after Shutdown().
+  // After finished(): the core has let go of all calls, so that the destructor has nothing to wait for.
+  bool idle() const;
 
   // Runs for which nobody waits any more since the last call. fd() is readable when there are some, or when
-  // finished() has become true.
+  // finished() or idle() has become true.
   std::vector<Interrupt> TakeInterrupts();
   int fd() const;
   FrontCounters counters() const;

@@ -129,14 +129,22 @@ TEST_F(FrontServerTest, CutsWhatIsLeftAfterTheGrace) {
   EXPECT_TRUE(client.AwaitEnd());
   EXPECT_TRUE(Eventually([&] { return server_->finished(); }));
   EXPECT_EQ(server_->counters().open_connections, 0U);
+  EXPECT_FALSE(server_->idle()) << "a batch still reads the request";
+  server_->TakeInterrupts();
+  Hold(false);
+  pollfd told{server_->fd(), POLLIN, 0};
+  ASSERT_EQ(poll(&told, 1, 30'000), 1);
+  EXPECT_TRUE(server_->idle());
 }
 
 TEST_F(FrontServerTest, WithoutConnectionsItIsFinishedAtOnce) {
   options_.io_threads = 2;
   Start();
   EXPECT_FALSE(server_->finished());
+  EXPECT_FALSE(server_->idle());
   server_->Shutdown(kTestPatienceNs);
   EXPECT_TRUE(Eventually([&] { return server_->finished(); }));
+  EXPECT_TRUE(Eventually([&] { return server_->idle(); }));
 }
 
 TEST_F(FrontServerTest, RefusesNewCallsButNotOldOnes) {

@@ -52,7 +52,13 @@ void IoThread::Start() {
 
 void IoThread::AfterRound() {
   sink_->Delivered();
-  if (ending_ && sink_->under_way() == 0) loop_->Stop();
+  if (sink_->under_way() > 0) return;
+  // Without connections there are no more calls.
+  if (drained_ && !idle_) {
+    idle_ = true;
+    options_.idle();
+  }
+  if (ending_) loop_->Stop();
 }
 
 void IoThread::SetState(std::shared_ptr<const ServingState> state) {

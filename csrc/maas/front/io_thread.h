@@ -39,9 +39,11 @@ class IoThread {
     Engine* engine = nullptr;
     MemoryBudget* budget = nullptr;
     int number = 0;
-    // From the thread: as LoopSink has it, and that no connection is left after Shutdown().
+    // From the thread: as LoopSink has it; that no connection is left after Shutdown(); and then, that the
+    // core has let go of all calls.
     LoopSink::Interrupted interrupted;
     std::function<void()> drained;
+    std::function<void()> idle;
   };
   // RESOURCE_EXHAUSTED: no descriptors, or no memory.
   static Status Make(Options options, std::unique_ptr<IoThread>* out);
@@ -90,6 +92,7 @@ class IoThread {
   std::minstd_rand random_;
   int64_t shutdown_at_ = kNever;  // When the grace ends; kNever: it serves.
   bool drained_ = false;
+  bool idle_ = false;
   bool ending_ = false;
   std::unordered_map<Connection*, std::unique_ptr<Connection>> connections_;
 

@@ -17,10 +17,11 @@ namespace {
 class IoThreadTest : public testing::Test {
  protected:
   IoThreadTest() {
-    EXPECT_TRUE(IoThread::Make({&options_, SteadyClock::Get(), &engine_, &budget_, 3,
-                                [](const std::vector<Interrupt>&) {}, [this] { ++drained_; }},
-                               &thread_)
-                    .ok());
+    EXPECT_TRUE(
+        IoThread::Make({&options_, SteadyClock::Get(), &engine_, &budget_, 3,
+                        [](const std::vector<Interrupt>&) {}, [this] { ++drained_; }, [this] { ++idle_; }},
+                       &thread_)
+            .ok());
   }
 
   // Gives the thread a connection, as who accepts it does; returns the peer's end.
@@ -43,6 +44,7 @@ class IoThreadTest : public testing::Test {
   Engine engine_{{.sweep_interval_ns = 0}, SteadyClock::Get()};
   MemoryBudget budget_{1 << 20};
   std::atomic<int> drained_{0};
+  std::atomic<int> idle_{0};
   std::unique_ptr<IoThread> thread_;
 };
 
@@ -67,7 +69,7 @@ TEST_F(IoThreadTest, ItsEndCutsConnections) {
   EXPECT_EQ(drained_, 0);
 }
 
-TEST_F(IoThreadTest, TellsOnceThatItIsDrained) {
+TEST_F(IoThreadTest, TellsOnceThatItIsDrainedAndIdle) {
   thread_->Start();
   const FileDescriptor peer = Connect();
   ASSERT_TRUE(Heard(peer));
@@ -75,6 +77,7 @@ TEST_F(IoThreadTest, TellsOnceThatItIsDrained) {
   Shutdown(1'000'000);  // The shorter grace counts.
   EXPECT_TRUE(Eventually([&] { return drained_ == 1; }));
   EXPECT_EQ(open(), 0U);
+  EXPECT_TRUE(Eventually([&] { return idle_ == 1; }));
 }
 
 TEST_F(IoThreadTest, AConnectionThatComesAfterTheGraceIsCut) {
@@ -85,6 +88,7 @@ TEST_F(IoThreadTest, AConnectionThatComesAfterTheGraceIsCut) {
   EXPECT_TRUE(Eventually([&] { return open() == 0; }));
   EXPECT_EQ(thread_->tally().connections.value(), 1U);
   EXPECT_EQ(drained_, 1);
+  EXPECT_EQ(idle_, 1);
 }
 
 TEST_F(IoThreadTest, GivesUpAConnectionThatCannotBeWatched) {

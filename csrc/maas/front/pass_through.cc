@@ -113,6 +113,12 @@ Http2Stream* PassThrough::OnRequest(Http2Session* session, Http2Stream* call, He
   return upstream->Open(session, behind_->Rewrite(headers), std::move(body), call);
 }
 
+void PassThrough::Close() {
+  for (const auto& upstream : behind_->upstreams) upstream->Close();
+}
+
+bool PassThrough::refuses() const { return streams() >= behind_->options.max_streams; }
+
 size_t PassThrough::streams() const {
   size_t streams = 0;
   for (const auto& upstream : behind_->upstreams) streams += upstream->streams();

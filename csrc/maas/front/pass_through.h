@@ -30,6 +30,8 @@ class PassThrough final : public Fallback {
   struct Options {
     std::string socket_path;  // As ConnectUnix() takes it.
     size_t max_header_bytes = 65536;
+    // Under way; each one that ends before it was sent costs a look at the others.
+    size_t max_streams = 1000;
     MemoryBudget* budget = nullptr;  // Not owned; null: no limit.
     std::span<std::byte> scratch;    // To receive into; of the thread, and outlives this. Not empty.
   };
@@ -39,12 +41,16 @@ class PassThrough final : public Fallback {
               std::function<void()> produced);
   // REQUIRES: the client's session is gone.
   ~PassThrough();
+  // The client's session is about to go: breaks the connections behind, so that it goes at little cost.
+  void Close();
 
   Http2Stream* OnRequest(Http2Session* session, int32_t stream, Headers headers, bool end) override;
   Http2Stream* OnRequest(Http2Session* session, Http2Stream* call, Headers headers,
                          std::span<const std::byte> message) override;
 
-  size_t streams() const;      // Under way.
+  bool refuses() const override;
+
+  size_t streams() const;      // Under way, on either side.
   size_t connections() const;  // To the server behind.
 
  private:

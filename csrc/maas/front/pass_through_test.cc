@@ -51,6 +51,7 @@ class PassThroughTest : public FrontedClient {
       options.socket_path = Path();
       options.budget = &budget_;
       options.scratch = scratch_;
+      options.max_streams = max_streams_;
       pass_through_ = std::make_unique<PassThrough>(options, loop_.get(), SteadyClock::Get(), &peer_,
                                                     [this] { ++produced_; });
     }
@@ -59,6 +60,7 @@ class PassThroughTest : public FrontedClient {
       taken_.back()->OnHeaders(headers, end);
       return taken_.back().get();
     }
+    if (pass_through_->refuses()) return nullptr;
     return pass_through_->OnRequest(front_.get(), stream, headers, end);
   }
   std::vector<ServedSocket*> Servers() override {
@@ -81,6 +83,7 @@ class PassThroughTest : public FrontedClient {
 
   Peer peer_{"ipv4:192.0.2.7:4711", "", "", {}};
   bool whole_ = false;  // Requests are first taken by a stream of this test.
+  size_t max_streams_ = PassThrough::Options{}.max_streams;
   int produced_ = 0;
   FileDescriptor listening_;
   std::vector<std::unique_ptr<ServedSocket>> sockets_;
@@ -183,6 +186,43 @@ TEST_F(PassThroughTest, TheConnectionsEndWithTheClient) {
   server().Pump();
   server().Pump();
   EXPECT_TRUE(server().ended);
+}
+
+TEST_F(PassThroughTest, RefusesWhatIsMoreThanMayBeUnderWayOnEitherSide) {
+  max_streams_ = 2;
+  RecordingStream* const first = client_.Open(kRequest);
+  client_.Open(kRequest);
+  ASSERT_TRUE(StepUntilAsked(2));
+  EXPECT_TRUE(pass_through_->refuses());
+  RecordingStream* const third = client_.Open(kRequest);
+  ASSERT_TRUE(StepUntil([&] { return third->closed; }));
+  EXPECT_EQ(third->code, 7U);
+  // The client has let go of it, and the server has not heard of that yet.
+  client_.session.Reset(first, 8);
+  Carry(&client_.session, front_.get());
+  EXPECT_EQ(front_->streams(), 1);
+  EXPECT_TRUE(pass_through_->refuses());
+  ASSERT_TRUE(StepUntil([&] { return server().recorded.requests[0]->closed; }));
+  EXPECT_FALSE(pass_through_->refuses());
+  client_.Open(kRequest);
+  EXPECT_TRUE(StepUntilAsked(3));
+  EXPECT_EQ(asked(), 3);
+}
+
+TEST_F(PassThroughTest, TheConnectionsMayEndBeforeTheClient) {
+  client_.Open(kRequest);
+  RecordingStream* const talking = client_.Open(kRequest);
+  ASSERT_TRUE(StepUntilAsked(2));
+  client_.session.SendBody(talking, MakeChunk("waits to leave as one piece"));
+  Carry(&client_.session, front_.get());
+  pass_through_->Close();
+  server().Pump();
+  server().Pump();
+  EXPECT_TRUE(server().ended);
+  EXPECT_FALSE(server().recorded.requests[0]->closed) << "it was not reset alone";
+  EXPECT_EQ(pass_through_->streams(), 2) << "of the client";
+  front_.reset();
+  EXPECT_EQ(pass_through_->streams(), 0);
 }
 
 TEST_F(PassThroughTest, AMessageThatCameWholeIsFramedAgain) {

@@ -55,7 +55,8 @@ void PredictStream::OnAnswer(LoopSink::Ticket* ticket, const Status& status, Chu
   Unlink(ticket);
   if (!answer.empty()) Send(std::move(answer));
   if (!status.ok()) AddError(ticket->request, status);
-  if (more) return;
+  // Broken, nothing more will come.
+  if (more && !over()) return;
   SendErrors();
   Update();
 }

@@ -22,12 +22,13 @@ enum class EndReason : uint8_t {
   kHeaders,
   kHandshakeTimeout,
   kStalled,
+  kUnread,
   kTls,
 };
 // As FrontCounters::ended names them.
-inline constexpr std::array<std::string_view, 10> kEndReasons{
-    "in_order", "reset",   "protocol",          "rapid_reset", "flood",
-    "pings",    "headers", "handshake_timeout", "stalled",     "tls"};
+inline constexpr std::array<std::string_view, 11> kEndReasons{
+    "in_order",          "reset",   "protocol", "rapid_reset", "flood", "pings", "headers",
+    "handshake_timeout", "stalled", "unread",   "tls"};
 
 // Without the bus lock that a counter of many writers takes.
 class Count {

@@ -158,11 +158,12 @@ void Upstream::FlushHeld() {
 void Upstream::Close() {
   if (closed_) return;
   closed_ = true;
+  // Before relays go that each would look for itself in it.
+  held_.clear();
   for (const auto& [relay, owned] : relays_) relay->Break();
   if (watched_) loop_->Unwatch(transport_->fd());
   transport_->Shutdown();
   session_.reset();  // Closes the streams to the server, which ends those of the client.
-  held_.clear();
   loop_->Defer(this);
 }
 

@@ -43,7 +43,11 @@ class Upstream final : private Http2Session::Owner,
   Status Start();
   // Whether it takes more streams.
   bool usable() const { return !closed_ && !going_; }
+  // Those that are closed at one end only as well.
   size_t streams() const { return relays_.size(); }
+  // Breaks the connection. Cheaper before the client's session goes than after: its streams need not be reset
+  // one by one.
+  void Close();
 
   // As Relay::Open(): the client's stream, or null.
   Http2Stream* Open(Http2Session* client, Headers fields, bool end);
@@ -65,7 +69,6 @@ class Upstream final : private Http2Session::Owner,
   bool Read();
   bool Write();
   void FlushHeld();
-  void Close();
 
   const Options options_;
   EventLoop* const loop_;

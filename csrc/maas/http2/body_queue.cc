@@ -7,6 +7,7 @@ namespace maas {
 
 void BodyQueue::Push(Chunk chunk, size_t offset) {
   const size_t added = chunk.size() - offset;
+  chunks_ += sizeof(Piece) + chunk.capacity();
   if (bytes_ == 0) {
     front_ = {std::move(chunk), nullptr, offset};
   } else {
@@ -37,9 +38,11 @@ void BodyQueue::Clear() {
   front_ = {};
   more_ = nullptr;
   bytes_ = 0;
+  chunks_ = 0;
 }
 
 void BodyQueue::PopFront() {
+  chunks_ -= front_.kept();
   if (more_ == nullptr || more_->empty()) {
     front_ = {};
     more_ = nullptr;

@@ -18,6 +18,8 @@ class BodyQueue {
  public:
   // Payloads of less are copied: their frames lie side by side and leave in one piece.
   static constexpr size_t kReferenced = 2048;
+  // What a stream costs without any body, about.
+  static constexpr size_t kStreamBytes = 1024;
 
   // From `offset` of the chunk, where there is at least one byte.
   void Push(Chunk chunk, size_t offset);
@@ -26,6 +28,9 @@ class BodyQueue {
   void Clear();
 
   size_t bytes() const { return bytes_; }
+  // Memory that stays until it is empty, or its chunks are moved to their last byte: a byte keeps its chunk,
+  // and anything at all the stream.
+  size_t kept() const { return bytes_ == 0 ? 0 : kStreamBytes + chunks_; }
   bool empty() const { return bytes_ == 0; }
 
  private:
@@ -35,11 +40,13 @@ class BodyQueue {
     size_t offset = 0;
     const Chunk& chunk() const { return shared != nullptr ? *shared : own; }
     size_t left() const { return chunk().size() - offset; }
+    size_t kept() const { return sizeof(Piece) + chunk().capacity(); }
   };
   void PopFront();
   Piece front_;
   std::unique_ptr<std::deque<Piece>> more_;
   size_t bytes_ = 0;
+  size_t chunks_ = 0;  // kept() of the pieces.
 };
 
 }  // namespace maas

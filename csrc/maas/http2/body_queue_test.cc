@@ -45,6 +45,30 @@ TEST(BodyQueue, CopiesWhatIsSmallAndRefersToWhatIsLarge) {
   EXPECT_EQ(TakeAll(&out), "small" + std::string(3 * BodyQueue::kReferenced, 'x'));
 }
 
+TEST(BodyQueue, KeepsAChunkUntilItsLastByteLeaves) {
+  BodyQueue queue;
+  OutQueue out;
+  EXPECT_EQ(queue.kept(), 0U);
+  queue.Push(MakeChunk(std::string(10'000, 'x')), 9000);
+  const size_t one = queue.kept();
+  EXPECT_GE(one, 10'000 + BodyQueue::kStreamBytes);
+  queue.Push(MakeChunk(std::string(20'000, 'x')), 0);
+  const size_t both = queue.kept();
+  EXPECT_GE(both, one + 20'000);
+  ASSERT_TRUE(queue.Move(999, &out));
+  EXPECT_EQ(queue.kept(), both);
+  ASSERT_TRUE(queue.Move(1, &out));
+  EXPECT_LE(queue.kept(), both - 10'000);
+  ASSERT_TRUE(queue.Move(19'999, &out));
+  EXPECT_GE(queue.kept(), 20'000U) << "what is shared counts";
+  ASSERT_TRUE(queue.Move(1, &out));
+  EXPECT_EQ(queue.kept(), 0U);
+  queue.Push(MakeChunk("abc"), 0);
+  EXPECT_GT(queue.kept(), 0U);
+  queue.Clear();
+  EXPECT_EQ(queue.kept(), 0U);
+}
+
 TEST(BodyQueue, KeepsTheOrderHoweverItIsTaken) {
   std::mt19937_64 random(7);
   BodyQueue queue;

@@ -143,6 +143,9 @@ class Http2Session {
   // not 0 and the second stands still, the peer gives no window.
   size_t unsent() const { return unsent_; }
   uint64_t body_bytes_sent() const { return body_bytes_sent_; }
+  // Memory that bodies keep which wait in streams that asked for it to be counted
+  // (Http2Stream::count_kept()).
+  size_t kept() const { return kept_; }
   // Whether the final GOAWAY has been queued.
   bool shutting_down() const { return shutting_down_; }
   // Whether a valid preface and SETTINGS came.
@@ -172,6 +175,7 @@ class Http2Session {
   size_t streams_ = 0;
   size_t unsent_ = 0;
   uint64_t body_bytes_sent_ = 0;
+  size_t kept_ = 0;
   bool shutting_down_ = false;
   bool established_ = false;
   bool ended_ = false;  // By us, at once: the GOAWAY is in out_.

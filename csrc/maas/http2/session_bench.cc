@@ -50,7 +50,9 @@ struct Caller final : Http2Stream {
 
 struct Handler final : Http2Stream {
   Handler(Http2Session* its_session, size_t room)
-      : session(its_session), memory(std::make_unique_for_overwrite<std::byte[]>(room)), size(room) {}
+      : session(its_session), memory(std::make_unique_for_overwrite<std::byte[]>(room)), size(room) {
+    count_kept();
+  }
   void OnHeaders(Headers, bool) override {}
   std::span<std::byte> BodyRoom() override { return {memory.get() + at, size - at}; }
   void OnBody(std::span<const std::byte> bytes) override {

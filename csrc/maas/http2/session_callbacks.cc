@@ -262,11 +262,13 @@ int Http2Session::Callbacks::SendData(nghttp2_session* /*session*/, nghttp2_fram
   State& state = *self->state_;
   Http2Stream* const stream = state.Find(frame->hd.stream_id);
   if (stream == nullptr) return NGHTTP2_ERR_CALLBACK_FAILURE;
+  const size_t kept = stream->body_.kept();
   if (!self->out_.Append({reinterpret_cast<const std::byte*>(head), FrameHead::kBytes}) ||
       !stream->body_.Move(length, &self->out_)) {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   self->unsent_ -= length;
+  if (stream->counts_kept_) self->kept_ -= kept - stream->body_.kept();
   self->body_bytes_sent_ += length;
   if (stream->above_low_water_ && stream->body_.bytes() < kLowWater) {
     stream->above_low_water_ = false;

@@ -66,6 +66,7 @@ class RecordingStream final : public Http2Stream {
  public:
   explicit RecordingStream(size_t room = 0) : memory(room) {}
   void HoldWindow() { hold_window(); }
+  void CountKept() { count_kept(); }
   // From now on it has no room.
   void LoseMemory() {
     memory = {};

@@ -104,8 +104,10 @@ void Http2Session::SendHeadersAndEnd(Http2Stream* stream, Headers headers) {
 
 void Http2Session::SendBody(Http2Stream* stream, Chunk bytes, size_t offset) {
   if (!stream->open_ || stream->ending_ || offset >= bytes.size()) return;
+  const size_t kept = stream->body_.kept();
   unsent_ += bytes.size() - offset;
   stream->body_.Push(std::move(bytes), offset);
+  if (stream->counts_kept_) kept_ += stream->body_.kept() - kept;
   if (stream->body_.bytes() >= kLowWater) stream->above_low_water_ = true;
   Resume(stream);
 }
@@ -125,6 +127,7 @@ void Http2Session::SendEnd(Http2Stream* stream) {
 
 void Http2Session::DropBody(Http2Stream* stream) {
   unsent_ -= stream->body_.bytes();
+  if (stream->counts_kept_) kept_ -= stream->body_.kept();
   stream->body_.Clear();
 }
 
@@ -153,6 +156,8 @@ void Http2Session::Replace(Http2Stream* from, Http2Stream* to) {
   to->above_low_water_ = from->above_low_water_;
   to->has_trailers_ = from->has_trailers_;
   to->trailers_ = std::move(from->trailers_);
+  if (from->counts_kept_) kept_ -= from->body_.kept();
+  if (to->counts_kept_) kept_ += from->body_.kept();
   to->body_ = std::exchange(from->body_, {});
   Unlink(from);
 }

@@ -176,6 +176,53 @@ TEST(SessionWrite, DropsTheBodyOfAStreamThatIsReset) {
   EXPECT_EQ(handler->closed, 8U);
 }
 
+TEST(SessionWrite, CountsWhatAnswersKeepThatNobodyReads) {
+  RecordingStream first, second, other;
+  Pair pair({}, Windows(100'000));
+  std::array<RecordingStream*, 3> calls{&first, &second, &other};
+  std::array<RecordingStream*, 3> handlers{};
+  for (size_t i = 0; i < calls.size(); ++i) {
+    calls[i]->HoldWindow();
+    handlers[i] = Begin(&pair, calls[i]);
+    if (i < 2) handlers[i]->CountKept();
+    pair.server.SendBody(handlers[i], MakeChunk(std::string(500'000, 'x')));
+    pair.server.SendTrailers(handlers[i], Views(kTrailers));
+  }
+  pair.Run();
+  EXPECT_EQ(pair.server.unsent(), 1'200'000U);
+  // A chunk is kept as a whole until its last byte leaves.
+  const size_t both = pair.server.kept();
+  EXPECT_GE(both, 1'000'000U);
+  EXPECT_LT(both, 1'010'000U);
+  while (first.body.size() < 500'000) {
+    ASSERT_EQ(pair.server.kept(), both);
+    pair.client.Consumed(&first, 100'000);
+    pair.Run();
+  }
+  EXPECT_EQ(pair.server.kept(), both / 2);
+  pair.client.Reset(&second, 8);
+  pair.Run();
+  EXPECT_EQ(pair.server.kept(), 0U);
+  EXPECT_EQ(pair.server.unsent(), 400'000U);
+}
+
+TEST(SessionWrite, WhatOneThatIsReplacedKeepsCountsAsItsSuccessorSays) {
+  RecordingStream call, successor;
+  Pair pair({}, Windows(1000));
+  call.HoldWindow();
+  RecordingStream* const handler = Begin(&pair, &call);
+  handler->CountKept();
+  pair.server.SendBody(handler, MakeChunk(std::string(5000, 'x')));
+  EXPECT_GE(pair.server.kept(), 5000U);
+  pair.server.Replace(handler, &successor);
+  EXPECT_EQ(pair.server.kept(), 0U);
+  EXPECT_EQ(pair.server.unsent(), 5000U);
+  pair.client.Reset(&call, 8);
+  pair.Run();
+  EXPECT_EQ(pair.server.kept(), 0U);
+  EXPECT_EQ(pair.server.unsent(), 0U);
+}
+
 TEST(SessionWrite, TakesTurnsBetweenStreams) {
   RecordingStream calls[4];
   Pair pair({}, Windows(1U << 20));

@@ -54,12 +54,16 @@ class Http2Stream {
   // Bytes that arrive count against the stream's window until Http2Session::Consumed() is called, instead of
   // only until OnBody() returns: so a stream holds its peer back.
   void hold_window() { holds_window_ = true; }
+  // What waits to be sent is part of Http2Session::kept(): of a stream whose owner counts it nowhere else.
+  // REQUIRES: nothing waits.
+  void count_kept() { counts_kept_ = true; }
 
  private:
   friend class Http2Session;
   int32_t id_ = 0;
   bool open_ = false;
   bool holds_window_ = false;
+  bool counts_kept_ = false;
   bool above_low_water_ = false;
   bool ending_ = false;          // Nothing more will be queued.
   bool reset_ = false;           // By us: nothing more is told but OnClosed().

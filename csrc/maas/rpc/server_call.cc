@@ -27,6 +27,8 @@ constexpr size_t kMostDetails = 5120;
 // Header fields of less are not worth the budget's attention.
 constexpr size_t kFreeHeaders = 1024;
 constexpr size_t kLeastHeld = 4096;
+// Of RFC 9113, section 7: nothing was done, and the client may try again.
+constexpr uint32_t kRefusedStream = 0x7;
 
 void WritePrefix(Chunk* message) {
   assert(message->size() >= kMessagePrefix);
@@ -41,13 +43,14 @@ void WritePrefix(Chunk* message) {
 
 ServerCall::ServerCall(ServerConnection* connection, const Method& method, RequestHead&& head,
                        int64_t deadline_ns)
-    : connection_(connection),
+    : Member(deadline_ns),
+      connection_(connection),
       method_(method),
-      deadline_ns_(deadline_ns),
       tenant_(std::move(head.tenant)),
       reader_({.max_message_bytes = connection->options_.max_message_bytes,
                .budget = connection->options_.budget},
               head.encoding) {
+  count_kept();
   connection->Add(this);
 }
 
@@ -233,6 +236,12 @@ void ServerCall::HandOver(Chunk request) {
   assert(requested_ && method_.unary->hands_over());
   const std::vector<HeaderField> fields = headers_.Fields();
   Fallback* const fallback = connection_->fallback_;
+  if (fallback != nullptr && fallback->refuses()) {
+    ended_ = true;
+    connection_->session_.Reset(this, kRefusedStream);
+    connection_->Unsent();
+    return;
+  }
   if (fallback == nullptr ||
       fallback->OnRequest(&connection_->session_, this, fields, request.bytes()) == nullptr) {
     Fail(ServerConnection::NoFallback());

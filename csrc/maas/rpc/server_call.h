@@ -15,6 +15,7 @@
 #include "maas/http2/stream.h"
 #include "maas/net/chunk.h"
 #include "maas/net/transport.h"
+#include "maas/rpc/deadline_heap.h"
 #include "maas/rpc/kept_headers.h"
 #include "maas/rpc/message_reader.h"
 #include "maas/rpc/method.h"
@@ -24,14 +25,13 @@ namespace maas {
 
 class ServerConnection;
 
-class ServerCall final : public Http2Stream {
+// deadline_ns(): when the caller stops waiting, on the connection's clock.
+class ServerCall final : public Http2Stream, public DeadlineHeap::Member {
  public:
   // Made by its connection.
   ServerCall(ServerConnection* connection, const Method& method, RequestHead&& head, int64_t deadline_ns);
   ~ServerCall() override;
 
-  // When the caller stops waiting, on the connection's clock; kNever: it did not say.
-  int64_t deadline_ns() const { return deadline_ns_; }
   // The value of the metadata key that names tenants; empty: none is configured, or the caller did not say.
   const std::string& tenant() const { return tenant_; }
   const Peer& peer() const;
@@ -92,7 +92,6 @@ class ServerCall final : public Http2Stream {
   ServerCall* previous_ = nullptr;  // In the list of the connection's calls.
   ServerCall* next_ = nullptr;
   const Method method_;
-  const int64_t deadline_ns_;
   const std::string tenant_;
   MessageReader reader_;
   std::unique_ptr<StreamHandler> handler_;  // Of a stream that started.

@@ -1,6 +1,5 @@
 #include "maas/rpc/server_connection.h"
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -37,23 +36,20 @@ ServerConnection::ServerConnection(const Options& options, const Clock* clock, c
 ServerConnection::~ServerConnection() = default;
 
 void ServerConnection::StopStreams() {
+  stopping_ = true;
   for (ServerCall *call = first_, *next = nullptr; call != nullptr; call = next) {
     next = call->next_;
-    if (!call->ended_ && call->handler_ != nullptr) call->handler_->OnStopping();
+    TellStopping(call);
   }
 }
 
+void ServerConnection::TellStopping(ServerCall* call) {
+  if (!call->ended_ && call->handler_ != nullptr) call->handler_->OnStopping();
+}
+
 void ServerConnection::Expire(int64_t now) {
-  if (now < next_deadline_) return;
-  next_deadline_ = kNever;
-  for (ServerCall *call = first_, *next = nullptr; call != nullptr; call = next) {
-    next = call->next_;
-    if (call->ended_) continue;
-    if (call->deadline_ns() <= now) {
-      call->Abort(DeadlineExceeded());
-    } else {
-      next_deadline_ = std::min(next_deadline_, call->deadline_ns());
-    }
+  while (DeadlineHeap::Member* const due = deadlines_.TakeDue(now)) {
+    static_cast<ServerCall*>(due)->Abort(DeadlineExceeded());
   }
 }
 
@@ -71,10 +67,10 @@ Http2Stream* ServerConnection::OnRequest(int32_t stream, Headers headers, bool e
   ServerCall* const call =
       std::make_unique<ServerCall>(this, method, std::move(head), deadline_ns).release();  // It owns itself.
   session_.Attach(stream, call);
-  next_deadline_ = std::min(next_deadline_, deadline_ns);
   ++served_;
   if (method.stream != nullptr) {
     call->StartStream(headers);
+    if (stopping_) TellStopping(call);
   } else if (method.unary->hands_over() && !call->Keep(headers)) {
     call->Fail(OutOfMemory());
   }
@@ -98,6 +94,7 @@ Http2Stream* ServerConnection::Refuse(int32_t stream, const Status& status) {
 Http2Stream* ServerConnection::PassOn(int32_t stream, Headers headers, bool end,
                                       const Status& without_fallback) {
   if (fallback_ == nullptr) return Refuse(stream, without_fallback);
+  if (fallback_->refuses()) return nullptr;
   Http2Stream* const passed = fallback_->OnRequest(&session_, stream, headers, end);
   if (passed == nullptr) return Refuse(stream, NoFallback());
   ++passed_on_;
@@ -121,12 +118,14 @@ void ServerConnection::Add(ServerCall* call) {
   call->next_ = first_;
   if (first_ != nullptr) first_->previous_ = call;
   first_ = call;
+  deadlines_.Add(call);
   ++listed_;
 }
 
 void ServerConnection::Remove(ServerCall* call) {
   (call->previous_ != nullptr ? call->previous_->next_ : first_) = call->next_;
   if (call->next_ != nullptr) call->next_->previous_ = call->previous_;
+  deadlines_.Remove(call);
   --listed_;
   // All at once, so that a number that goes up and down costs nothing.
   if (listed_ == 0 && taken_ > 0) options_.budget->Give(std::exchange(taken_, 0));

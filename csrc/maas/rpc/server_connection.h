@@ -23,6 +23,7 @@
 #include "maas/http2/session.h"
 #include "maas/net/memory_budget.h"
 #include "maas/net/transport.h"
+#include "maas/rpc/deadline_heap.h"
 #include "maas/rpc/method.h"
 #include "maas/rpc/server_call.h"
 
@@ -55,6 +56,8 @@ class Fallback {
   // `call` (Http2Session::Replace()). Null: it is not to be had, and nothing happened.
   virtual Http2Stream* OnRequest(Http2Session* session, Http2Stream* call, Headers headers,
                                  std::span<const std::byte> message) = 0;
+  // Whether it takes no request for now: the stream is then reset with REFUSED_STREAM, and neither is called.
+  virtual bool refuses() const { return false; }
 
  protected:
   ~Fallback() = default;
@@ -87,11 +90,11 @@ class ServerConnection final : private Http2Session::Owner {
   // So far: calls that were answered here, and those that the fallback took.
   uint64_t served() const { return served_; }
   uint64_t passed_on() const { return passed_on_; }
-  // Tells every stream that the server stops.
+  // Tells every stream that the server stops, those that are still to come as well.
   void StopStreams();
 
-  // No call's deadline passes before; kNever: none has one. May be earlier than the first.
-  int64_t next_deadline() const { return next_deadline_; }
+  // The first of the calls' deadlines, perhaps of one that has ended; kNever: none has one.
+  int64_t next_deadline() const { return deadlines_.next(); }
   // Ends the calls whose deadline is not after `now`, with DEADLINE_EXCEEDED.
   void Expire(int64_t now);
 
@@ -108,6 +111,7 @@ class ServerConnection final : private Http2Session::Owner {
   }
   // Whether there is memory for one call more.
   bool Admit();
+  static void TellStopping(ServerCall* call);
   void Add(ServerCall* call);
   void Remove(ServerCall* call);
 
@@ -119,7 +123,8 @@ class ServerConnection final : private Http2Session::Owner {
   ServerCall* first_ = nullptr;  // Of the calls that are served here.
   size_t listed_ = 0;            // How many there are.
   size_t taken_ = 0;             // From the budget, for many calls.
-  int64_t next_deadline_ = kNever;
+  DeadlineHeap deadlines_;
+  bool stopping_ = false;
   uint64_t served_ = 0;
   uint64_t passed_on_ = 0;
   Http2Session session_;  // Last: it ends the calls.

@@ -43,7 +43,9 @@ class FakeFallback final : public Fallback {
     Answer(session, answered, headers, TextOf(message));
     return answered;
   }
+  bool refuses() const override { return refusing; }
   bool absent = false;
+  bool refusing = false;
 
  private:
   class Answered final : public Http2Stream {
@@ -248,6 +250,47 @@ TEST_F(ServerConnectionTest, FailsWhatCannotBeHandedOver) {
   Connect(nullptr);
   EXPECT_EQ(client_->Unary("/t.T/Unary", "hi")->status(), kUnavailable);
   EXPECT_EQ(connection_->passed_on(), 0U);
+}
+
+TEST_F(ServerConnectionTest, WhatTheFallbackRefusesMayBeTriedAgain) {
+  fallback_.refusing = true;
+  RpcClient::Call* call = client_->Unary("/t.T/Other", "hi");
+  EXPECT_TRUE(call->closed);
+  EXPECT_EQ(call->error, kRefusedStream);
+  unary_.on_request = [](ServerCall* served, Chunk request) { served->HandOver(std::move(request)); };
+  call = client_->Unary("/t.T/Unary", "hi");
+  EXPECT_TRUE(call->closed);
+  EXPECT_EQ(call->error, kRefusedStream);
+  EXPECT_TRUE(unary_.cancelled.empty()) << "the method has let go of it";
+  EXPECT_EQ(connection_->passed_on(), 0U);
+  fallback_.refusing = false;
+  EXPECT_EQ(client_->Unary("/t.T/Other", "hi")->Of(":status"), "299");
+  EXPECT_EQ(connection_->calls(), 0U);
+}
+
+TEST_F(ServerConnectionTest, AStreamThatBeginsWhileTheServerStopsIsToldAtOnce) {
+  stream_.on_stopping = [](ServerCall* call) { call->Fail(Status(Code::kUnavailable, "", "stops")); };
+  RpcClient::Call* before = client_->Stream("/t.T/Stream");
+  EXPECT_THAT(stream_.told, ElementsAre());
+  connection_->StopStreams();
+  client_->Exchange();
+  EXPECT_EQ(before->status(), kUnavailable);
+  stream_.told.clear();
+  RpcClient::Call* after = client_->Stream("/t.T/Stream");
+  EXPECT_EQ(stream_.told.at(0), "<stopping>");
+  EXPECT_EQ(after->status(), kUnavailable);
+  EXPECT_EQ(client_->Unary("/t.T/Unary", "hi")->status(), kOk);
+}
+
+TEST_F(ServerConnectionTest, CallsThatAreOverHaveNoDeadlineAnyMore) {
+  unary_.on_request = nullptr;
+  client_->Unary("/t.T/Unary", "", {{"grpc-timeout", "3S"}});
+  RpcClient::Call* quick = client_->Unary("/t.T/Unary", "", {{"grpc-timeout", "1S"}});
+  client_->Cancel(quick);
+  EXPECT_EQ(connection_->next_deadline(), 4'000'000'000);
+  unary_.calls[0]->Answer(AnswerOf(""));
+  client_->Exchange();
+  EXPECT_EQ(connection_->next_deadline(), kNever);
 }
 
 TEST_F(ServerConnectionTest, CountsManyCallsAgainstTheBudget) {
