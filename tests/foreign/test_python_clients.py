@@ -32,6 +32,8 @@ CLIENTS = {
 ON_DEMAND = {"triton_repository.py", "tensorflow_reload.py"}
 
 
+# The servers that it looks for by name ask for it.
+@pytest.mark.usefixtures("front")
 @pytest.mark.parametrize(("file", "environment"), CLIENTS.items(), ids=[Path(file).stem for file in CLIENTS])
 def test_a_client_is_served_as_it_expects(
     file: str, environment: str, request: pytest.FixtureRequest, tmp_path: Path, subtests: pytest.Subtests

@@ -41,28 +41,6 @@ Status Late(Entry* entry) {
       .WithRetryAfter(std::max<int64_t>({excess_ns, entry->predicted_ns / kRetryShare, 1'000'000}));
 }
 
-// Rows that a tenant's rate was charged with. They are refunded in the end, unless a queue took them.
-class Charge {
- public:
-  Charge() = default;
-  Charge(const Charge&) = delete;
-  Charge& operator=(const Charge&) = delete;
-  ~Charge() {
-    if (tenants_ != nullptr) tenants_->Refund(id_, rows_);
-  }
-  void Of(Tenants* tenants, const Entry& entry) {
-    tenants_ = tenants;
-    id_ = entry.tenant;
-    rows_ = entry.rows;
-  }
-  void Keep() { tenants_ = nullptr; }
-
- private:
-  Tenants* tenants_ = nullptr;  // Null: nothing to refund.
-  TenantId id_ = 0;
-  int64_t rows_ = 0;
-};
-
 // Whether the answer can be given as typed values.
 Status CheckForms(const ModelSpec& spec, const Codec& codec, const BoundRequest& bound) {
   for (const BoundOutput& wanted : bound.outputs) {
@@ -111,7 +89,6 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
                   "the deadline had passed when the request came");
   }
   entry->reply = reply;
-  Charge charge;  // Goes before the entry, whose lease keeps the account.
   for (int attempt = 0; attempt < kRouteTries; ++attempt) {
     std::shared_ptr<Version> version;
     MAAS_RETURN_IF_ERROR(routes_.Find(entry->view.model, entry->view.version, entry->view.label, &version));
@@ -149,13 +126,11 @@ Status Engine::Submit(std::span<const std::byte> request, int64_t deadline_ns, c
         VersionCounters::Add(&entry->version->counters.refused_tenant, 1);
         return status;
       }
-      charge.Of(tenants_.get(), *entry);
     }
     // The sink may answer, and so free the tag, before Push() returns: the front must know the entry before.
     *out = entry;
     const PushResult pushed = entry->version->queue.Push(entry);
     if (pushed == PushResult::kOk) {
-      charge.Keep();
       VersionCounters::Add(&entry->version->counters.accepted, 1);
       return {};
     }

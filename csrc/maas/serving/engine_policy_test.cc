@@ -52,12 +52,11 @@ class EnginePolicyTest : public testing::Test {
     route->standard = version_;
     engine_.routes().Set("m", route);
   }
-  Status Submit(const std::string& id, const std::vector<std::pair<std::string, int64_t>>& parameters = {},
-                std::string_view tenant = "") {
+  Status Submit(const std::string& id, const std::vector<std::pair<std::string, int64_t>>& parameters = {}) {
     messages_.push_back(std::make_unique<std::string>(Infer(id, parameters)));
     std::shared_ptr<Entry> entry;
     const ReplyTo reply{&sink_, messages_.back().get(), 0, &ModelInferCodec()};
-    return engine_.Submit(AsBytes(*messages_.back()), kNever, reply, tenant, &entry);
+    return engine_.Submit(AsBytes(*messages_.back()), kNever, reply, "", &entry);
   }
   CollectingSink::Done Last() { return sink_.Of(messages_.back().get()); }
   std::vector<std::string> Order() {
@@ -99,27 +98,6 @@ TEST_F(EnginePolicyTest, ALevelThatIsFullRefusesAndSaysSo) {
   EXPECT_GT(status.retry_after_ns(), 0);
   EXPECT_EQ(version_->counters.rejected.load(), 1u);
   EXPECT_TRUE(Submit("c", {{"priority", 1}}).ok()) << "the other level has room";
-}
-
-TEST_F(EnginePolicyTest, WhatTheQueueRefusesCostsTheTenantNoRate) {
-  PriorityOptions priorities{.levels = 2, .default_level = 2, .policy = {}, .by_level = {}};
-  priorities.by_level[2].max_queue_size = 1;
-  Serve(std::move(priorities));
-  engine_.tenants().Configure({{.max_rows_per_second = 3}, {}});
-  ASSERT_TRUE(Submit("a", {}, "t").ok());
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(Submit("full", {}, "t").reason(), "QUEUE_FULL");
-  ASSERT_TRUE(Submit("b", {{"priority", 1}}, "t").ok());
-  ASSERT_TRUE(Submit("c", {{"priority", 1}}, "t").ok());
-  EXPECT_EQ(Submit("d", {{"priority", 1}}, "t").reason(), "TENANT_RATE") << "three were taken";
-}
-
-TEST_F(EnginePolicyTest, WhatNoVersionTakesCostsTheTenantNoRate) {
-  Serve({});
-  engine_.tenants().Configure({{.max_rows_per_second = 1}, {}});
-  CloseVersion(version_.get());
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(Submit("closed", {}, "t").reason(), "VERSION_NOT_AVAILABLE");
-  Serve({});
-  EXPECT_TRUE(Submit("a", {}, "t").ok());
 }
 
 TEST_F(EnginePolicyTest, WhatWaitedAsLongAsItsPolicyAllowsIsAnswered) {

@@ -75,9 +75,6 @@ class TokenBucket {
     rows_ -= static_cast<double>(rows);
     return true;
   }
-  void GiveBack(int64_t rows) {
-    if (rate_ > 0) rows_ = std::min(Capacity(rate_), rows_ + static_cast<double>(rows));
-  }
 
  private:
   static double Capacity(double rate) { return std::max(rate, 1.0); }
@@ -253,13 +250,6 @@ Status Tenants::Admit(std::string_view name, int64_t rows, int64_t now, Account*
   }
   *account = {id, policy.weight};
   return {};
-}
-
-void Tenants::Refund(TenantId id, int64_t rows) {
-  if (rows == 0) return;  // Nothing keeps the account, it may be another's.
-  if (id == kUnnamed && !unnamed_has_policy_.load(std::memory_order_acquire)) return;
-  MutexLock lock(&mu_);
-  rep_->Of(id).bucket.GiveBack(rows);
 }
 
 void Tenants::Release(TenantId id, int64_t rows) {

@@ -63,9 +63,6 @@ class Tenants {
   // or TENANT_RATE, with the time after which the rate allows it; the message names the tenant, the limit and
   // what came. Callers without a name take no lock unless they have a policy. REQUIRES: rows >= 0.
   Status Admit(std::string_view name, int64_t rows, int64_t now, Account* account) MAAS_EXCLUDES(mu_);
-  // Rows that Admit() took are not answered, for a reason that is not the tenant's: its rate has them again.
-  // They stay in flight. REQUIRES: Release() of them comes later.
-  void Refund(TenantId id, int64_t rows) MAAS_EXCLUDES(mu_);
   // Rows that Admit() took are answered. The account may be forgotten and its id given to another name once
   // it has nothing in flight.
   void Release(TenantId id, int64_t rows) MAAS_EXCLUDES(mu_);
@@ -74,7 +71,7 @@ class Tenants {
     std::string name;  // UTF-8. Empty: callers without one; "(others)": the shared accounts, added up.
     double weight = 1;
     int64_t rows_in_flight = 0;
-    uint64_t rows = 0;     // Admitted so far.
+    uint64_t rows = 0;     // Accepted so far.
     uint64_t refused = 0;  // Requests.
   };
   // Configured tenants and those with something in flight, in order of name; at most `most`, of which those

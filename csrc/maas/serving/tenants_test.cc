@@ -176,40 +176,6 @@ TEST(Tenants, ARefusalForRowsInFlightCostsNoRate) {
   Admitted(&tenants, "a", 5);
 }
 
-TEST(Tenants, ARefundGivesTheRateBackAndLeavesTheRowsInFlight) {
-  for (const char* name : {"", "a", "known"}) {
-    Tenants tenants;
-    tenants.Configure(Options({1, 0, 10}, {{"known", {1, 0, 10}}}));
-    Tenants::Account account;
-    // With a debt, too.
-    for (const int64_t rows : {10, 35}) {
-      const TenantId id = Admitted(&tenants, name, rows).id;
-      EXPECT_FALSE(tenants.Admit(name, 1, kStart, &account).ok());
-      tenants.Refund(id, rows);
-      const auto read = tenants.Read(10);
-      ASSERT_NE(Find(read, name), nullptr);
-      EXPECT_EQ(Find(read, name)->rows_in_flight, rows);
-      tenants.Release(id, rows);
-    }
-    const TenantId id = Admitted(&tenants, name, 5).id;
-    tenants.Refund(Admitted(&tenants, name, 5, kStart + kSecond).id, 5);
-    tenants.Refund(id, 5);
-    Admitted(&tenants, name, 10, kStart + kSecond);
-    EXPECT_FALSE(tenants.Admit(name, 1, kStart + kSecond, &account).ok()) << "no more than a second's worth";
-  }
-}
-
-TEST(Tenants, ARefundWithoutARateChangesNothing) {
-  Tenants tenants;
-  for (const char* name : {"", "a"}) tenants.Refund(Admitted(&tenants, name, 1'000).id, 1'000);
-  tenants.Configure(Options({1, 0, 10}));
-  for (const char* name : {"", "a"}) {
-    Admitted(&tenants, name, 10);
-    Tenants::Account account;
-    EXPECT_FALSE(tenants.Admit(name, 1, kStart, &account).ok());
-  }
-}
-
 TEST(Tenants, MessagesCarryNamesOnlyCutAndPrintable) {
   struct Row {
     std::string name;
