@@ -99,12 +99,13 @@ def encoded(array: Array, datatype: str) -> bytes:
 
 
 def quiet(data: bytes, datatype: str) -> bytes:
-    """Return elements with every NaN quiet: Python's protobuf makes signalling ones quiet when it reads typed values."""
+    """Return elements with every NaN quiet: Python makes signalling ones quiet when it reads typed values."""
     if datatype not in ("FP32", "FP64"):
         return data
     values = np.frombuffer(data, NUMPY_DTYPES[datatype])
-    bits, quiet_bit = (np.uint32, 1 << 22) if datatype == "FP32" else (np.uint64, 1 << 51)
-    return np.where(np.isnan(values), values.view(bits) | bits(quiet_bit), values.view(bits)).tobytes()
+    bits = values.view(f"u{values.itemsize}")
+    quiet_bit = bits.dtype.type(1 << (22 if datatype == "FP32" else 51))
+    return bytes(np.where(np.isnan(values), bits | quiet_bit, bits).tobytes())
 
 
 def check_inputs(request: predict_pb2.PredictRequest, seen: list[Array]) -> None:
