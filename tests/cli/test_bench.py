@@ -25,6 +25,7 @@ from maas_server.client import BFloat16, Prediction, Receipt
 from maas_server.errors import Overloaded
 from tests.cli.conftest import INTERRUPTIBLE, Maas
 from tests.client.fake_server import FakeServer, error_status
+from tests.turns import turn
 
 ANSWER = Prediction("m", 1, "", {}, {}, Receipt(0.002, 0.001, 8, 1, 0.004, 0.003))
 
@@ -48,7 +49,7 @@ async def test_a_closed_loop_keeps_its_number_of_requests_under_way() -> None:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        await asyncio.sleep(0)
+        await turn()
         under_way -= 1
         return ANSWER
 
@@ -118,7 +119,7 @@ async def test_errors_are_counted_by_code_and_reason_and_stop_nothing() -> None:
     numbers = iter(range(100))
 
     async def send() -> Prediction:
-        await asyncio.sleep(0)
+        await turn()
         if (number := next(numbers)) % 2:
             raise Overloaded("full", reason="QUEUE_FULL" if number < 4 else "DEADLINE_UNREACHABLE")
         return ANSWER

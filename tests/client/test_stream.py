@@ -18,6 +18,7 @@ from maas_server.client import AsyncClient, Client
 from maas_server.errors import Cancelled, DeadlineExceeded, InvalidRequest, MaasError, Overloaded, Unavailable
 from tests.client.conftest import call
 from tests.client.fake_server import WAIT_SECONDS, FakeServer, echo, error_status
+from tests.turns import turn
 
 
 def row(value: float) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
@@ -142,7 +143,7 @@ async def test_a_call_ends_at_its_deadline_though_the_server_is_silent(client: A
     server.read_streams.clear()
     async with opened(client.stream()) as stream:
         patient = asyncio.create_task(call(stream.predict, "m", row(1)))
-        await asyncio.sleep(0)
+        await turn()
         with pytest.raises(DeadlineExceeded, match=r"0\.05 s"):
             await call(stream.predict, "m", row(2), timeout=0.05)
         server.read_streams.set()
@@ -169,7 +170,7 @@ async def test_closing_waits_for_the_calls_under_way(client: Any, server: FakeSe
         task = asyncio.create_task(call(stream.predict, "m", row(1)))
         await asyncio.to_thread(entered.wait, WAIT_SECONDS)
         closing = asyncio.create_task(call(stream.close))
-        await asyncio.sleep(0)
+        await turn()
         assert not closing.done()
         release.set()
         await closing
@@ -224,7 +225,7 @@ async def test_a_cancelled_task_disturbs_nobody(server: FakeServer) -> None:
     server.read_streams.clear()
     async with AsyncClient(server.address) as client, client.stream() as stream:
         tasks = [asyncio.create_task(stream.predict("m", row(each))) for each in range(3)]
-        await asyncio.sleep(0)
+        await turn()
         tasks[1].cancel()
         server.read_streams.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ from maas_server import _core
 from maas_server.engine import Engine
 from maas_server.front import Front, Protocol
 from tests.core.conftest import make_version, raw_request
+from tests.turns import turn
 
 
 async def test_a_caller_who_goes_takes_the_request_out_of_the_queue() -> None:
@@ -18,14 +19,14 @@ async def test_a_caller_who_goes_takes_the_request_out_of_the_queue() -> None:
     front = Front(engine)
     front.attach(asyncio.get_running_loop())
     call = asyncio.create_task(front.infer(Protocol.PREDICT, raw_request(1, 1), None))
-    await asyncio.sleep(0)
+    await turn()
     assert version.counters()["pending"] == 1
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     counters = version.counters()
     assert (counters["cancelled"], counters["pending"]) == (1, 0)
-    await asyncio.sleep(0)
+    await turn()
     front.detach()
 
 

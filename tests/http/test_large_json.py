@@ -19,6 +19,7 @@ from maas_server.http.infer_request import read_request
 from maas_server.http.large_json import LargeJson
 from maas_server.http.messages import Blob, RawJson
 from tests.integration.serving import eventually
+from tests.turns import turn
 
 LARGE = 2 << 20
 
@@ -113,7 +114,7 @@ async def test_only_so_many_bodies_wait(large: LargeJson) -> None:
     pid = await large.read(LARGE, os.getpid)
     stuck = asyncio.create_task(large.read(LARGE, signal.pause))
     waiting = [asyncio.create_task(large.read(LARGE, os.getpid)) for _ in range(large_json._READS_AT_ONCE - 1)]
-    await asyncio.sleep(0)
+    await turn()
     with pytest.raises(Unavailable, match="wait already") as caught:
         await large.read(LARGE, os.getpid)
     assert caught.value.retry_after
@@ -127,7 +128,7 @@ async def test_a_caller_who_left_gives_its_turn_up(large: LargeJson) -> None:
     pid = await large.read(LARGE, os.getpid)
     stuck = asyncio.create_task(large.read(LARGE, signal.pause))
     left = asyncio.create_task(large.read(LARGE, signal.pause))
-    await asyncio.sleep(0)
+    await turn()
     left.cancel()
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(Unavailable):
@@ -167,7 +168,7 @@ async def test_it_ends_with_a_server_that_waits_no_longer() -> None:
     large = LargeJson(1 << 20)
     pid = await large.read(LARGE, os.getpid)
     stuck = [asyncio.create_task(large.read(LARGE, signal.pause)) for _ in range(3)]
-    await asyncio.sleep(0)
+    await turn()
     await large.close()
     outcomes = await asyncio.gather(*stuck, return_exceptions=True)
     assert {type(each) for each in outcomes} <= {Unavailable, asyncio.CancelledError}

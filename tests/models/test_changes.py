@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from maas_server.models.changes import Changes, pause_after
+from tests.turns import turn
 
 
 async def test_changes_while_a_watcher_is_busy_are_joined() -> None:
@@ -43,7 +44,7 @@ async def test_until_looks_at_every_change() -> None:
 
     waiting = asyncio.ensure_future(changes.until(third))
     for _ in range(2):
-        await asyncio.sleep(0)
+        await turn()
         assert not waiting.done()
         changes.notify()
     await asyncio.wait_for(waiting, 1)

@@ -16,6 +16,7 @@ from maas_server.models.repository import Repository
 from maas_server.models.sources import Snapshot
 from tests.models.fakes import FakeRunner
 from tests.models.stage import AVAILABLE, END, LOADING, UNLOADING, Stage
+from tests.turns import turn
 
 explicit = pytest.mark.parametrize("control", ["explicit"])
 
@@ -404,13 +405,13 @@ async def test_watchers_hear_of_changes_once(stage: Stage) -> None:
     changes = stage.registry.watch()
     await anext(changes)
     waiting = asyncio.ensure_future(anext(changes))
-    await asyncio.sleep(0)
+    await turn()
     assert not waiting.done()
     await stage.registry.set_label("m", "a", 1)
     await stage.registry.set_label("m", "b", 1)
     await asyncio.wait_for(waiting, 10)
     waiting = asyncio.ensure_future(anext(changes))
-    await asyncio.sleep(0)
+    await turn()
     assert not waiting.done()
     waiting.cancel()
 

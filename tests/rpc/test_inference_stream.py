@@ -11,6 +11,7 @@ import pytest
 from maas_server._core import CoreError
 from maas_server._stubs.inference import grpc_service_pb2 as pb
 from maas_server.rpc.inference_stream import MAX_PENDING, MAX_PENDING_BYTES, MAX_UNSENT_BYTES, InferStream
+from tests.turns import turn, until_still
 
 REFUSAL = CoreError(8, "QUEUE_FULL", "the queue is full", (), 0, b"")
 
@@ -58,7 +59,7 @@ class Caller:
         return None
 
     async def read(self) -> Any:
-        await asyncio.sleep(0)
+        await turn()
         self.left -= 1
         return bytes(self.size) if self.left >= 0 else grpc.aio.EOF
 
@@ -69,16 +70,6 @@ class Caller:
     async def abort(self, *error: Any) -> None:
         self.aborted = error
         raise grpc.aio.AbortError
-
-
-async def until_still(seen: Any) -> int:
-    """Let everything run that can, and return what `seen` counts by then."""
-    last = -1
-    while last != seen():
-        last = seen()
-        for _ in range(20):
-            await asyncio.sleep(0)
-    return last
 
 
 def start(front: HandFront, caller: Caller, stopping: asyncio.Event | None = None) -> asyncio.Task[None]:

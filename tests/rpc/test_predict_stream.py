@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from maas_server.rpc.predict_service import MAX_STREAM_UNSENT_BYTES, SERVICE, predict_handler
+from tests.turns import turn, until_still
 
 CHUNK = bytes(1 << 20)
 
@@ -35,23 +36,13 @@ class SlowReader:
         return None
 
     async def read(self) -> Any:
-        await asyncio.sleep(0)
+        await turn()
         self.sent += 1
         return b"" if self.sent <= 1000 else grpc.aio.EOF
 
     async def write(self, message: bytes) -> None:
         await self.reads.acquire()
         self.written.append(message)
-
-
-async def until_still(context: SlowReader) -> int:
-    """Let everything run that can, and return how many messages were read by then."""
-    seen = -1
-    while seen != context.sent:
-        seen = context.sent
-        for _ in range(20):
-            await asyncio.sleep(0)
-    return seen
 
 
 async def test_a_caller_who_reads_no_answers_is_read_no_further_until_it_does() -> None:
@@ -63,9 +54,9 @@ async def test_a_caller_who_reads_no_answers_is_read_no_further_until_it_does() 
     serving = asyncio.ensure_future(handler.stream_stream(None, context))
 
     most = MAX_STREAM_UNSENT_BYTES // len(CHUNK)
-    assert await until_still(context) == most
+    assert await until_still(lambda: context.sent) == most
     context.reads.release()
-    assert await until_still(context) == most + 1
+    assert await until_still(lambda: context.sent) == most + 1
     for _ in range(1000):
         context.reads.release()
     await asyncio.wait_for(serving, 30)

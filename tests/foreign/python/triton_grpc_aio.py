@@ -11,6 +11,7 @@ import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
 
 from tests.foreign.python.cases import Case, check_outputs
+from tests.turns import turn
 
 
 @pytest_asyncio.fixture
@@ -68,7 +69,7 @@ async def test_a_call_that_is_cancelled_leaves_the_server_well(
     client: triton.InferenceServerClient, digits: Case
 ) -> None:
     calls = [asyncio.ensure_future(client.infer("digits", inputs_of(digits))) for _ in range(8)]
-    await asyncio.sleep(0)
+    await turn()
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
