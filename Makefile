@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 30
 PYTEST_ARGS ?=
+# Most tests wait for a server now and then; more processes only get in each other's way on a small machine.
+PYTEST_JOBS ?= 2
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 MAKEFLAGS += --no-print-directory
@@ -95,10 +97,10 @@ test-tsan:  ## C++ unit tests that start threads, under ThreadSanitizer
 	@$(CPP) test VARIANT=tsan
 
 fuzz:  ## fuzz the decoder for FUZZ_SECONDS (30)
-	@$(CPP) fuzz VARIANT=fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
+	@$(CPP) fuzz VARIANT=asan FUZZ_SECONDS=$(FUZZ_SECONDS)
 
 test-py: venv build  ## pytest; PYTEST_ARGS="-k name" picks
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(PYTEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 foreign: venv  ## install and build the clients of tests/foreign/
 	@$(MAKE) -j$(JOBS) -f tests/foreign/Makefile

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.report import Goal, Result
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,20 @@ def median(rounds: Sequence[Round], side: str) -> float:
 def median_ratio(rounds: Sequence[Round], side: str, reference: str) -> float:
     """Return the median of the ratios of the rounds."""
     return statistics.median(each[side] / each[reference] for each in rounds)
+
+
+def compared(
+    rounds: Sequence[Round],
+    side: str,
+    reference: str,
+    *,
+    name: str,
+    unit: str,
+    reference_name: str,
+    goal: Goal,
+    details: Mapping[str, float] | None = None,
+) -> Result:
+    """Return the result of one side beside another."""
+    value, other = median(rounds, side), median(rounds, reference)
+    ratio = median_ratio(rounds, side, reference)
+    return Result(name, value, unit, other, reference_name, goal, ratio, details or {})

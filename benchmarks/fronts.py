@@ -5,20 +5,21 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from benchmarks.load import Call, Load, burst
+from benchmarks.models import Model
 from benchmarks.processes import Server, serve
 from maas_server import compiled_front
 
 # The one that is measured, and the one that it is compared with.
 COMPILED, GRPCIO = "compiled", "grpcio"
-# Of h2load: 64 requests in flight.
+# 64 requests in flight.
 CONNECTIONS, STREAMS = 8, 8
 
 
-@dataclass(frozen=True)
-class Fronts:
+class Fronts(NamedTuple):
     """Two servers of the same models."""
 
     compiled: Server
@@ -45,6 +46,15 @@ def compiled(repository: Path) -> Server:
     if missing := compiled_front.available():
         raise RuntimeError(missing)
     return serve(repository, "--front", COMPILED)
+
+
+def saturate(server: Server, call: Call, rpcs: int, model: Model) -> Load:
+    """Send `rpcs` calls with 64 in flight, and return what they cost.
+
+    Raises:
+        RuntimeError: an answer is missing, or is not a good one.
+    """
+    return burst(server, call, rpcs, model=model.name, connections=CONNECTIONS, streams=STREAMS)
 
 
 @contextmanager

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from benchmarks.methods import PREDICT
+from benchmarks.models import Model
 from benchmarks.processes import LOAD_CORE, Server, counters
+from maas_server._stubs.maas.v1 import predict_pb2
 
 # 64 requests in flight.
 CONNECTIONS, STREAMS = 4, 16
@@ -40,6 +43,12 @@ class Call:
             for message in messages:
                 body.write(b"\0" + struct.pack(">I", len(message)) + message)
         return cls(method, Path(body.name), requests, (reply[0] + _FRAME_HEAD, reply[1] + _FRAME_HEAD))
+
+    @classmethod
+    def predict(cls, folder: Path, model: Model, request: predict_pb2.PredictRequest | None = None) -> Self:
+        """Write a Predict of `request`, or of one row of floats, below `folder`."""
+        request = model.request() if request is None else request
+        return cls.write(folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
 
     @classmethod
     def write_http1(cls, folder: Path, path: str, content: bytes, *, reply: tuple[int, int]) -> Self:

@@ -1,12 +1,16 @@
-"""What a server does to its whole process: how it is scheduled, where memory comes from, which threads are left."""
+"""What a server does to its whole process: scheduling, where memory comes from, signals, which threads are left."""
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
+import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -17,6 +21,7 @@ log = structlog.get_logger(__name__)
 # All threads that this package starts are called so; when all is done they need some moments to end.
 _THREAD_PREFIX = "maas-"
 _LAST_THREADS_SECONDS = 1.0
+_TO_STOP = (signal.SIGTERM, signal.SIGINT)
 # glibc's <malloc.h>; no Python package names it.
 _M_ARENA_MAX = -8
 _MALLOC_ARENAS = 2
@@ -61,3 +66,16 @@ def limit_malloc_arenas() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, _MALLOC_ARENAS)
+
+
+@contextmanager
+def signals_to(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Have the running loop call `handler` on SIGTERM and SIGINT, for as long as the block."""
+    loop = asyncio.get_running_loop()
+    for number in _TO_STOP:
+        loop.add_signal_handler(number, handler, number)
+    try:
+        yield
+    finally:
+        for number in _TO_STOP:
+            loop.remove_signal_handler(number)

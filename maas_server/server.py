@@ -6,8 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -16,7 +15,7 @@ import uvloop
 from maas_server import __version__, _core
 from maas_server.compiled_front import CompiledFront
 from maas_server.engine import Engine
-from maas_server.errors import ConfigError, error_text
+from maas_server.errors import ConfigError
 from maas_server.front import Front
 from maas_server.http.server import HttpServer
 from maas_server.models.cpus import available_cpus
@@ -25,7 +24,7 @@ from maas_server.models.loader import Defaults
 from maas_server.models.mode_watch import ModeWatch
 from maas_server.models.registry import Registry
 from maas_server.models.repository import Repository
-from maas_server.process import leave_running, limit_malloc_arenas, set_scheduling, threads_left
+from maas_server.process import leave_running, limit_malloc_arenas, set_scheduling, signals_to, threads_left
 from maas_server.rpc import (
     inference_service,
     model_service,
@@ -35,8 +34,8 @@ from maas_server.rpc import (
 )
 from maas_server.rpc.health import Health
 from maas_server.rpc.infer_handler import tenant_reader
-from maas_server.rpc.server import bind, build_server
-from maas_server.security.tls import TlsFiles
+from maas_server.rpc.server import bind, bind_inner, build_server
+from maas_server.security.tls import TlsFiles, why_wrong
 from maas_server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -150,7 +149,7 @@ class Server:
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain; return the exit status."""
-        with self._signals():
+        with signals_to(self._on_signal):
             try:
                 await self._start()
             except Exception:
@@ -189,7 +188,7 @@ class Server:
             self._port = bind(self._server, settings, self._tls)
             await self._server.start()
         else:
-            self._bind_inner(self._compiled.inner_address)
+            bind_inner(self._server, self._compiled.inner_address)
             await self._server.start()
             self._port = self._compiled.start(self._tls.material if self._tls else None)
             self._tell_front()
@@ -207,12 +206,6 @@ class Server:
             self._http.start(self._on_http_end)
         self.listening.set()
         await self._registry.start()
-
-    def _bind_inner(self, address: str) -> None:
-        try:
-            self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise ConfigError(f"front: grpcio cannot listen on {address}, see TMPDIR: {error}") from error
 
     async def _close_front(self) -> None:
         if self._compiled is not None and not await self._compiled.close():
@@ -239,8 +232,7 @@ class Server:
             try:
                 self._compiled.set_tls(material)
             except ConfigError as error:
-                why = "; ".join(f"{each.field}: {each.description}" for each in error.violations)
-                log.error("tls_reload_failed", reason=why or error_text(error))
+                log.error("tls_reload_failed", reason=why_wrong(error))
 
     async def _update_health(self) -> None:
         serving: dict[str, bool] = {}
@@ -304,26 +296,14 @@ class Server:
     def _refused(self) -> int:
         return self._front.refused + (0 if self._compiled is None else self._compiled.refused)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-
-        def on_signal(number: signal.Signals) -> None:
-            if self._told_to_stop.is_set():
-                log.warning("stopped_at_once", signal=number.name)
-                if self._compiled is not None:
-                    self._compiled.remove_folder()
-                os._exit(_EXIT_ON_SECOND_SIGNAL)
-            log.info("signal", signal=number.name)
-            self._told_to_stop.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal, number)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._told_to_stop.is_set():
+            log.warning("stopped_at_once", signal=number.name)
+            if self._compiled is not None:
+                self._compiled.remove_folder()
+            os._exit(_EXIT_ON_SECOND_SIGNAL)
+        log.info("signal", signal=number.name)
+        self.stop()
 
 
 def _on_certificates_done(certificates: asyncio.Task[None]) -> None:

@@ -33,10 +33,6 @@ part() {
 }
 has() { command -v "$1"; }
 gtest() { echo '#include <gtest/gtest.h>' | c++ -std=c++20 -fsyntax-only -x c++ -; }
-fuzzer() {
-  echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
-    clang++ -fsanitize=fuzzer,address -x c++ - -o /dev/null
-}
 
 part lint-py true
 part lint-headers true
@@ -46,7 +42,7 @@ part tidy has clang-tidy
 part test-cpp gtest
 part test-asan gtest
 part test-tsan gtest
-part fuzz fuzzer
+part fuzz scripts/can_fuzz.sh clang++
 wait $foreign || true
 part test-py true
 

@@ -29,5 +29,6 @@ def front(request: pytest.FixtureRequest) -> FrontName:
     """What serves the public port; a test that asks for it, or for a server that does, runs once with each."""
     name: FrontName = request.param
     if name == "compiled" and (missing := compiled_front.available()):
+        # The build says why it has none: it was told so, or lacked Linux, nghttp2, OpenSSL or zlib.
         pytest.skip(missing)
     return name

@@ -10,9 +10,8 @@ import numpy as np
 
 from benchmarks import models
 from benchmarks.bench import Bench, alternate, median, median_ratio
-from benchmarks.fronts import CONNECTIONS, STREAMS, both
+from benchmarks.fronts import CONNECTIONS, STREAMS, both, saturate
 from benchmarks.load import Call, burst
-from benchmarks.methods import PREDICT
 from benchmarks.peers.environments import mosec
 from benchmarks.processes import Server
 from benchmarks.report import Goal, Result
@@ -27,26 +26,20 @@ def run(bench: Bench, kind: str) -> Result:
     """Compare the CPU time of a request there with that behind our compiled front."""
     repository = bench.repository()
     model = models.tiny(repository) if kind == "tiny" else models.mlp(repository)
-    request = model.request()
-    ours = Call.write(bench.folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
+    ours = Call.predict(bench.folder, model)
     answer = model.answer.astype(np.float32).nbytes
     theirs = Call.write_http1(bench.folder, PATH, model.row.tobytes(), reply=(answer, answer))
     started = mosec(model, Path(tempfile.mkdtemp(dir=bench.folder)))
     with both(repository) as fronts, Server.start_listening(started.command, started.port, started.folder) as other:
         _check(other, model)
-        for server in (fronts.compiled, fronts.grpcio):
+        for server in fronts:
             model.check(server.target)
-
-        def cost(server: Server, count: int) -> float:
-            load = burst(server, ours, count, model=model.name, connections=CONNECTIONS, streams=STREAMS)
-            return load.cpu_us
-
         rounds = alternate(
             bench.rounds,
             # HTTP/1.1 has one request at a time on a connection.
             peer=lambda: burst(other, theirs, bench.count(10_000), connections=CONNECTIONS * STREAMS, streams=1).cpu_us,
-            compiled=lambda: cost(fronts.compiled, bench.count(40_000)),
-            grpcio=lambda: cost(fronts.grpcio, bench.count(20_000)),
+            compiled=lambda: saturate(fronts.compiled, ours, bench.count(40_000), model).cpu_us,
+            grpcio=lambda: saturate(fronts.grpcio, ours, bench.count(20_000), model).cpu_us,
         )
     return Result(
         name=f"mosec-{kind}",

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 
-import grpc
 import numpy as np
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
-from benchmarks.fronts import CONNECTIONS, STREAMS, both, compiled
+from benchmarks.bench import Bench, alternate, compared, median, median_ratio
+from benchmarks.fronts import both, compiled, saturate
 from benchmarks.load import Call, Load, burst
-from benchmarks.methods import PREDICT
 from benchmarks.open_loop.arrivals import Arrivals
 from benchmarks.open_loop.generator import offer
 from benchmarks.open_loop.kind import NEVER
 from benchmarks.processes import Server
 from benchmarks.report import Goal, Result
-from benchmarks.scenarios import mlp, stream
+from benchmarks.scenarios import lone, mlp, stream
 from benchmarks.scenarios.overload import kind_of
 
 REFERENCE = "grpcio front"
@@ -30,21 +27,15 @@ ALONE_PER_SECOND = 400
 def unary(bench: Bench) -> Sequence[Result]:
     """Tiny model, one row per RPC, 64 in flight."""
     model = models.tiny(bench.repository())
-    request = model.request()
-    call = Call.write(bench.folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
+    call = Call.predict(bench.folder, model)
 
     with both(model.path.parents[2]) as fronts:
-        for server in (fronts.compiled, fronts.grpcio):
+        for server in fronts:
             model.check(server.target)
-
-        def cost(server: Server, count: int) -> float:
-            load = burst(server, call, count, model=model.name, connections=CONNECTIONS, streams=STREAMS)
-            return load.cpu_us
-
         rounds = alternate(
             bench.rounds,
-            compiled=lambda: cost(fronts.compiled, bench.count(100_000)),
-            grpcio=lambda: cost(fronts.grpcio, bench.count(20_000)),
+            compiled=lambda: saturate(fronts.compiled, call, bench.count(100_000), model).cpu_us,
+            grpcio=lambda: saturate(fronts.grpcio, call, bench.count(20_000), model).cpu_us,
         )
     value, reference = median(rounds, "compiled"), median(rounds, "grpcio")
     ratio = median_ratio(rounds, "compiled", "grpcio")
@@ -57,8 +48,7 @@ def unary(bench: Bench) -> Sequence[Result]:
 def perceptron(bench: Bench) -> Result:
     """A multilayer perceptron, saturated with single rows: what of the core the arithmetic gets."""
     model = models.mlp(bench.repository())
-    request = model.request()
-    call = Call.write(bench.folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
+    call = Call.predict(bench.folder, model)
     loads: list[Load] = []
 
     with compiled(model.path.parents[2]) as server:
@@ -66,19 +56,18 @@ def perceptron(bench: Bench) -> Result:
         model.check(server.target)
 
         def rows_per_second() -> float:
-            count = bench.count(40_000)
-            loads.append(burst(server, call, count, model=model.name, connections=CONNECTIONS, streams=STREAMS))
+            loads.append(saturate(server, call, bench.count(40_000), model))
             return 1e6 / loads[-1].cpu_us
 
         rounds = alternate(bench.rounds, ours=rows_per_second, alone=lambda: 1e6 / mlp.session_us(model.path, policy))
-    return Result(
+    return compared(
+        rounds,
+        "ours",
+        "alone",
         name="front_mlp",
-        value=median(rounds, "ours"),
         unit="rows/CPU-s",
-        reference=median(rounds, "alone"),
         reference_name=f"onnxruntime, batch {mlp.BATCH}",
         goal=Goal(">=", 0.8),
-        ratio=median_ratio(rounds, "ours", "alone"),
         details={"rows_per_second": statistics.median(load.per_second for load in loads[1:])},
     )
 
@@ -89,7 +78,7 @@ def streamed(bench: Bench) -> Result:
     call = stream.whole_stream(bench.folder, model)
 
     with both(model.path.parents[2]) as fronts:
-        for server in (fronts.compiled, fronts.grpcio):
+        for server in fronts:
             stream.check(server.target, model)
 
         def cost(server: Server, count: int) -> float:
@@ -100,14 +89,14 @@ def streamed(bench: Bench) -> Result:
             compiled=lambda: cost(fronts.compiled, bench.count(300)),
             grpcio=lambda: cost(fronts.grpcio, bench.count(50)),
         )
-    return Result(
+    return compared(
+        rounds,
+        "compiled",
+        "grpcio",
         name="front_stream",
-        value=median(rounds, "compiled"),
         unit="CPU-µs/request",
-        reference=median(rounds, "grpcio"),
         reference_name=REFERENCE,
         goal=Goal("<=", 2, "value"),
-        ratio=median_ratio(rounds, "compiled", "grpcio"),
         details={"requests_per_message": stream.PER_MESSAGE},
     )
 
@@ -126,7 +115,7 @@ def alone(bench: Bench) -> Result:
         return outcome.since_sent(outcome.good(), 0.5) * 1e6
 
     with both(model.path.parents[2]) as fronts:
-        for server in (fronts.compiled, fronts.grpcio):
+        for server in fronts:
             model.check(server.target)
         rounds = alternate(
             bench.rounds,
@@ -134,29 +123,16 @@ def alone(bench: Bench) -> Result:
             grpcio=lambda: p50_us(fronts.grpcio),
         )
         by_grpc = {
-            f"{name}_grpc_client_us": _median_latency_us(server, model, bench.count(1000))
-            for name, server in (("compiled", fronts.compiled), ("grpcio", fronts.grpcio))
+            f"{name}_grpc_client_us": lone.median_latency_us(server, model, bench.count(1000))
+            for name, server in fronts._asdict().items()
         }
-    return Result(
+    return compared(
+        rounds,
+        "compiled",
+        "grpcio",
         name="front_alone",
-        value=median(rounds, "compiled"),
         unit="µs, p50",
-        reference=median(rounds, "grpcio"),
         reference_name=REFERENCE,
         goal=Goal("<=", 0.6),
-        ratio=median_ratio(rounds, "compiled", "grpcio"),
         details=by_grpc,
     )
-
-
-def _median_latency_us(server: Server, model: models.Model, count: int) -> float:
-    body = model.request().SerializeToString()
-    with grpc.insecure_channel(server.target) as channel:
-        predict: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
-        predict(body, timeout=10)
-        taken = []
-        for _ in range(count):
-            started = time.perf_counter_ns()
-            predict(body)
-            taken.append(time.perf_counter_ns() - started)
-    return statistics.median(taken) / 1e3

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared
 from benchmarks.fronts import compiled, open_files
 from benchmarks.open_loop import frames
 from benchmarks.open_loop.arrivals import poisson
@@ -55,14 +55,14 @@ def run(bench: Bench) -> Sequence[Result]:
             empty=lambda: p99_ms(empty, "empty"),
         )
     return [
-        Result(
+        compared(
+            rounds,
+            "crowded",
+            "empty",
             name="front_connections",
-            value=median(rounds, "crowded"),
             unit="ms, p99",
-            reference=median(rounds, "empty"),
             reference_name=f"{ACTIVE} connections alone",
             goal=Goal("<=", 1.5),
-            ratio=median_ratio(rounds, "crowded", "empty"),
             details={"open": OPEN, "active": ACTIVE, "per_second": PER_SECOND},
         ),
         Result(

@@ -6,10 +6,9 @@ import socket
 from contextlib import ExitStack, closing
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared
 from benchmarks.fronts import compiled
 from benchmarks.load import Call, burst
-from benchmarks.methods import PREDICT
 from benchmarks.processes import Server, reference
 from benchmarks.report import Goal, Result
 
@@ -23,9 +22,8 @@ _FRAME_BYTES = 16_384
 def run(bench: Bench) -> Result:
     """Compare the CPU time per request."""
     model = models.corner(bench.repository())
-    request = model.request()
-    body = request.SerializeToString()
-    call = Call.write(bench.folder, PREDICT, [body], reply=model.reply_bytes(request))
+    body = model.request().SerializeToString()
+    call = Call.predict(bench.folder, model)
     count = bench.count(5_000)
 
     with compiled(model.path.parents[2]) as server:
@@ -38,14 +36,14 @@ def run(bench: Bench) -> Result:
                 ),
                 floor=lambda: _floor_us(floor, body, 4 * count),
             )
-    return Result(
+    return compared(
+        rounds,
+        "ours",
+        "floor",
         name="front_large",
-        value=median(rounds, "ours"),
         unit="CPU-µs/request",
-        reference=median(rounds, "floor"),
         reference_name="receive and copy once",
         goal=Goal("<=", 1.3),
-        ratio=median_ratio(rounds, "ours", "floor"),
         details={"request_bytes": len(body)},
     )
 

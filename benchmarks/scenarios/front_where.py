@@ -12,9 +12,8 @@ from pathlib import Path
 from benchmarks import models
 from benchmarks.bench import Bench
 from benchmarks.components import Components
-from benchmarks.fronts import CONNECTIONS, STREAMS, compiled
-from benchmarks.load import Call, burst
-from benchmarks.methods import PREDICT
+from benchmarks.fronts import compiled, saturate
+from benchmarks.load import Call
 from benchmarks.processes import LOAD_CORE, Server
 from benchmarks.report import Goal, Result
 
@@ -32,16 +31,15 @@ def run(bench: Bench) -> Result:
     if perf is None:
         raise RuntimeError("perf is missing: apt-get install linux-perf")
     model = models.tiny(bench.repository())
-    request = model.request()
-    call = Call.write(bench.folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
+    call = Call.predict(bench.folder, model)
     count = bench.count(300_000)
     recorded = bench.folder / "perf.data"
 
     with compiled(model.path.parents[2]) as server:
         model.check(server.target)
-        burst(server, call, count // 10, model=model.name, connections=CONNECTIONS, streams=STREAMS)
+        saturate(server, call, count // 10, model)
         with subprocess.Popen(_record(perf, server, recorded), stderr=subprocess.PIPE) as recorder:
-            load = burst(server, call, count, model=model.name, connections=CONNECTIONS, streams=STREAMS)
+            load = saturate(server, call, count, model)
             recorder.send_signal(signal.SIGINT)
             _, problem = recorder.communicate()
     if not recorded.exists():

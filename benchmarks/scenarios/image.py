@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared
 from benchmarks.load import Call, burst
-from benchmarks.methods import PREDICT
 from benchmarks.processes import serve
 from benchmarks.report import Goal, Result
 
@@ -18,10 +17,7 @@ def run(bench: Bench) -> Result:
     repository = bench.repository()
     model = models.image(repository)
     requests = {"int8": model.int8_request(), "fp32": model.request()}
-    calls = {
-        name: Call.write(bench.folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
-        for name, request in requests.items()
-    }
+    calls = {name: Call.predict(bench.folder, model, request) for name, request in requests.items()}
     count = bench.count(4_000)
 
     with serve(repository) as server:
@@ -32,12 +28,12 @@ def run(bench: Bench) -> Result:
             return burst(server, calls[name], count, model=model.name, connections=CONNECTIONS, streams=STREAMS).cpu_us
 
         rounds = alternate(bench.rounds, int8=lambda: cost("int8"), fp32=lambda: cost("fp32"))
-    return Result(
+    return compared(
+        rounds,
+        "int8",
+        "fp32",
         name="image",
-        value=median(rounds, "int8"),
         unit="CPU-µs/request",
-        reference=median(rounds, "fp32"),
         reference_name="602 KB FP32",
         goal=Goal("<=", 0.5),
-        ratio=median_ratio(rounds, "int8", "fp32"),
     )

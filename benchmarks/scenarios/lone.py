@@ -8,7 +8,7 @@ import time
 import grpc
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared
 from benchmarks.methods import PREDICT
 from benchmarks.processes import Server, reference, serve
 from benchmarks.report import Goal, Result
@@ -24,21 +24,22 @@ def run(bench: Bench) -> Result:
         model.check(server.target)
         rounds = alternate(
             bench.rounds,
-            ours=lambda: _median_latency_us(server, model, count),
-            plain=lambda: _median_latency_us(plain, model, count),
+            ours=lambda: median_latency_us(server, model, count),
+            plain=lambda: median_latency_us(plain, model, count),
         )
-    return Result(
+    return compared(
+        rounds,
+        "ours",
+        "plain",
         name="lone",
-        value=median(rounds, "ours"),
         unit="µs, p50",
-        reference=median(rounds, "plain"),
         reference_name="plain grpc.aio handler",
         goal=Goal("<=", 1.2),
-        ratio=median_ratio(rounds, "ours", "plain"),
     )
 
 
-def _median_latency_us(server: Server, model: models.Model, count: int) -> float:
+def median_latency_us(server: Server, model: models.Model, count: int) -> float:
+    """Return how long one client of grpc's waits, alone and with one request at a time."""
     body = model.request().SerializeToString()
     with grpc.insecure_channel(server.target) as channel:
         predict: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks import models, previous
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared
 from benchmarks.open_loop.arrivals import poisson
 from benchmarks.open_loop.generator import offer
 from benchmarks.processes import Server, serve
@@ -42,18 +42,18 @@ def run(bench: Bench) -> Sequence[Result]:
 
         rounds = alternate(bench.rounds, ours=lambda: p50_ms(ours, "ours"), previous=lambda: p50_ms(theirs, "previous"))
     return [
-        _compared("low_load p50", "ms, p50", rounds),
-        _compared("low_load CPU", "CPU-µs/request", cpu[1:]),
+        _beside_previous("low_load p50", "ms, p50", rounds),
+        _beside_previous("low_load CPU", "CPU-µs/request", cpu[1:]),
     ]
 
 
-def _compared(name: str, unit: str, rounds: Sequence[dict[str, float]]) -> Result:
-    return Result(
+def _beside_previous(name: str, unit: str, rounds: Sequence[dict[str, float]]) -> Result:
+    return compared(
+        rounds,
+        "ours",
+        "previous",
         name=name,
-        value=median(rounds, "ours"),
         unit=unit,
-        reference=median(rounds, "previous"),
         reference_name=f"commit {previous.BEFORE_DEADLINES}",
         goal=Goal("<=", BOUND),
-        ratio=median_ratio(rounds, "ours", "previous"),
     )

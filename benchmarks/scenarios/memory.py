@@ -8,7 +8,6 @@ import time
 from benchmarks import models
 from benchmarks.bench import Bench
 from benchmarks.load import Call, burst
-from benchmarks.methods import PREDICT
 from benchmarks.processes import serve
 from benchmarks.report import Goal, Result
 
@@ -22,8 +21,7 @@ def run(bench: Bench) -> Result:
     served = [(models.tiny(repository), 4_000), (models.mlp(repository), 2_000), (models.image(repository), 200)]
     bursts = []
     for model, count in served:
-        request = model.request()
-        call = Call.write(bench.folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
+        call = Call.predict(bench.folder, model)
         bursts.append((model.name, call, count))
     seconds = QUICK_SECONDS if bench.quick else SECONDS
     settling = QUICK_SETTLING_SECONDS if bench.quick else SETTLING_SECONDS

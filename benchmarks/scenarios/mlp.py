@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared, median
 from benchmarks.load import Call, burst
-from benchmarks.methods import ECHO, PREDICT
+from benchmarks.methods import ECHO
 from benchmarks.processes import SERVER_CORE, reference, serve
 from benchmarks.report import Goal, Result
 
@@ -24,7 +24,7 @@ def run(bench: Bench) -> Result:
     body, reply = request.SerializeToString(), model.reply_bytes(request)
     answer = bench.folder / "mlp-reply"
     answer.write_bytes(bytes(reply[0]))
-    ours = Call.write(bench.folder, PREDICT, [body], reply=reply)
+    ours = Call.predict(bench.folder, model, request)
     echoed = Call.write(bench.folder, ECHO, [body], reply=(reply[0], reply[0]))
     count = bench.count(20_000)
 
@@ -41,14 +41,14 @@ def run(bench: Bench) -> Result:
     for each in rounds:
         each["net"] = 1e6 / (each["ours"] - each["echo"])
         each["alone"] = 1e6 / each["session"]
-    return Result(
+    return compared(
+        rounds,
+        "net",
+        "alone",
         name="mlp",
-        value=median(rounds, "net"),
         unit="rows/s less RPCs",
-        reference=median(rounds, "alone"),
         reference_name=f"onnxruntime, batch {BATCH}",
         goal=Goal(">=", 0.9),
-        ratio=median_ratio(rounds, "net", "alone"),
         details={
             "server_us": median(rounds, "ours"),
             "echo_us": median(rounds, "echo"),

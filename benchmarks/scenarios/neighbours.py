@@ -6,7 +6,7 @@ import threading
 import time
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared
 from benchmarks.open_loop.arrivals import merged, poisson
 from benchmarks.open_loop.generator import offer
 from benchmarks.open_loop.outcome import Outcome
@@ -79,14 +79,14 @@ def two_tenants(bench: Bench) -> Result:
             return _p99_ms(outcome, 1)
 
         rounds = alternate(bench.rounds, at_ten=lambda: p99("at_ten", 10.0), at_share=lambda: p99("at_share", 1.0))
-    return Result(
+    return compared(
+        rounds,
+        "at_ten",
+        "at_share",
         name="two_tenants",
-        value=median(rounds, "at_ten"),
         unit="ms, p99",
-        reference=median(rounds, "at_share"),
         reference_name="the other at its share",
         goal=Goal("<=", 1.2),
-        ratio=median_ratio(rounds, "at_ten", "at_share"),
         details={
             "capacity": capacity,
             **{f"share_good_{side}": min(shares) for side, shares in kept.items()},
@@ -122,14 +122,14 @@ def loading(bench: Bench) -> Result:
             return outcome.waited(met, 0.99) * 1e3
 
         rounds = alternate(bench.rounds, loading=lambda: p99(load=True), quiet=lambda: p99(load=False))
-    return Result(
+    return compared(
+        rounds,
+        "loading",
+        "quiet",
         name="loading",
-        value=median(rounds, "loading"),
         unit="ms, p99",
-        reference=median(rounds, "quiet"),
         reference_name="nothing is loaded",
         goal=Goal("<=", 1.1),
-        ratio=median_ratio(rounds, "loading", "quiet"),
         details={"capacity": capacity, "load_s": max(taken)},
     )
 

@@ -43,8 +43,7 @@ class Capacity:
     @classmethod
     def of(cls, bench: Bench, server: Server, model: Model) -> Capacity:
         """Prepare, so that each measurement takes a second or two."""
-        request = model.request()
-        call = Call.write(bench.folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
+        call = Call.predict(bench.folder, model)
         burst(server, call, _PROBE_REQUESTS, model=model.name)
         rate = burst(server, call, _PROBE_REQUESTS, model=model.name).per_second
         return cls(server, model, call, max(int(rate * (0.5 if bench.quick else 2.0)), _PROBE_REQUESTS))

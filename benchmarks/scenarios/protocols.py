@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared
 from benchmarks.load import Call, burst
-from benchmarks.methods import MODEL_INFER, PREDICT, TENSORFLOW_PREDICT
+from benchmarks.methods import MODEL_INFER, TENSORFLOW_PREDICT
 from benchmarks.processes import serve
 from benchmarks.report import Goal, Result
 
@@ -27,8 +27,7 @@ def tensorflow(bench: Bench) -> Result:
 
 
 def _compare(bench: Bench, name: str, model: models.Model, call: Call, goal: Goal) -> Result:
-    request = model.request()
-    own = Call.write(bench.folder, PREDICT, [request.SerializeToString()], reply=model.reply_bytes(request))
+    own = Call.predict(bench.folder, model)
     count = bench.count(20_000)
     with serve(model.path.parents[2]) as server:
         model.check(server.target)
@@ -39,12 +38,12 @@ def _compare(bench: Bench, name: str, model: models.Model, call: Call, goal: Goa
             it=lambda: burst(server, call, count, model=model.name).cpu_us,
             own=lambda: burst(server, own, count, model=model.name).cpu_us,
         )
-    return Result(
+    return compared(
+        rounds,
+        "it",
+        "own",
         name=name,
-        value=median(rounds, "it"),
         unit="CPU-µs/request",
-        reference=median(rounds, "own"),
         reference_name="our own Predict",
         goal=goal,
-        ratio=median_ratio(rounds, "it", "own"),
     )

@@ -8,9 +8,9 @@ import grpc
 import numpy as np
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared
 from benchmarks.load import Call, burst
-from benchmarks.methods import PREDICT, PREDICT_STREAM
+from benchmarks.methods import PREDICT_STREAM
 from benchmarks.processes import serve
 from benchmarks.report import Goal, Result
 from maas_server._stubs.maas.v1 import predict_pb2
@@ -24,8 +24,7 @@ def run(bench: Bench) -> Result:
     """Compare the cost per request of the two ways to send it."""
     repository = bench.repository()
     model = models.tiny(repository)
-    single = model.request()
-    unary = Call.write(bench.folder, PREDICT, [single.SerializeToString()], reply=model.reply_bytes(single))
+    unary = Call.predict(bench.folder, model)
     streamed = whole_stream(bench.folder, model)
     count = bench.count(20_000)
 
@@ -39,14 +38,14 @@ def run(bench: Bench) -> Result:
             ),
             unary=lambda: burst(server, unary, count, model=model.name).cpu_us,
         )
-    return Result(
+    return compared(
+        rounds,
+        "stream",
+        "unary",
         name="stream",
-        value=median(rounds, "stream"),
         unit="CPU-µs/request",
-        reference=median(rounds, "unary"),
         reference_name="unary Predict",
         goal=Goal("<=", 0.15),
-        ratio=median_ratio(rounds, "stream", "unary"),
         details={"requests_per_message": PER_MESSAGE},
     )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from benchmarks import models
-from benchmarks.bench import Bench, alternate, median, median_ratio
+from benchmarks.bench import Bench, alternate, compared
 from benchmarks.load import Call, burst
-from benchmarks.methods import ECHO, PREDICT
+from benchmarks.methods import ECHO
 from benchmarks.processes import reference, serve
 from benchmarks.report import Goal, Result
 
@@ -14,9 +14,8 @@ def run(bench: Bench) -> Result:
     """Compare with an echo of the same bytes."""
     repository = bench.repository()
     model = models.tiny(repository)
-    request = model.request()
-    body = request.SerializeToString()
-    ours = Call.write(bench.folder, PREDICT, [body], reply=model.reply_bytes(request))
+    body = model.request().SerializeToString()
+    ours = Call.predict(bench.folder, model)
     echoed = Call.write(bench.folder, ECHO, [body], reply=(len(body), len(body)))
     count = bench.count(20_000)
 
@@ -27,12 +26,12 @@ def run(bench: Bench) -> Result:
             ours=lambda: burst(server, ours, count, model=model.name).cpu_us,
             echo=lambda: burst(echo, echoed, count).cpu_us,
         )
-    return Result(
+    return compared(
+        rounds,
+        "ours",
+        "echo",
         name="unary",
-        value=median(rounds, "ours"),
         unit="CPU-µs/request",
-        reference=median(rounds, "echo"),
         reference_name="grpc.aio echo",
         goal=Goal("<=", 1.15),
-        ratio=median_ratio(rounds, "ours", "echo"),
     )

@@ -219,10 +219,6 @@ py::tuple AsyncioSink::Drain() {
   return py::make_tuple(unary, by_stream, timed);
 }
 
-void AsyncioSink::Delivered() {
-  deliveries_.Add(static_cast<double>(SteadyClock::Get()->Now() - drained_from_ns_));
-  delivery_ns_.store(static_cast<int64_t>(deliveries_.Quantile(kDeliveryQuantile)) + kBeyondNs,
-                     std::memory_order_relaxed);
-}
+void AsyncioSink::Delivered() { deliveries_.Add(SteadyClock::Get()->Now() - drained_from_ns_); }
 
 }  // namespace maas::bindings

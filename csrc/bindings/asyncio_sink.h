@@ -8,17 +8,16 @@
 
 #include <pybind11/pybind11.h>
 
-#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "maas/base/mutex.h"
-#include "maas/batching/window_quantile.h"
+#include "maas/batching/delivery_meter.h"
 #include "maas/exec/completion.h"
 #include "maas/exec/entry.h"
 #include "maas/serving/engine.h"
@@ -61,7 +60,7 @@ class AsyncioSink final : public CompletionSink {
   pybind11::tuple Drain();
   // What Drain() returned last has been handed to those who send it.
   void Delivered();
-  int64_t DeliveryNs() const override { return delivery_ns_.load(std::memory_order_relaxed); }
+  int64_t DeliveryNs() const override { return deliveries_.Ns(); }
 
   // Readable when Drain() has something to return.
   int fd() const { return fd_; }
@@ -90,19 +89,14 @@ class AsyncioSink final : public CompletionSink {
   bool closed_ = false;
   uint64_t refused_ = 0;
   int64_t drained_from_ns_ = 0;  // When the first of what Drain() returned last completed.
-  // How long answers took from then until they were handed on. What follows, up to the wire, is grpc's and
-  // not seen here; kBeyondNs stands for it.
-  static constexpr size_t kDeliveries = 64;
-  static constexpr double kDeliveryQuantile = 0.95;
+  // From then until they were handed on. What follows, up to the wire, is grpc's.
   static constexpr int64_t kBeyondNs = 1'000'000;
-  WindowQuantile<kDeliveries> deliveries_;
+  DeliveryMeter deliveries_{kBeyondNs, /*every=*/1};
 
   Mutex mu_;
   std::vector<Completion> done_ MAAS_GUARDED_BY(mu_);
   bool signalled_ MAAS_GUARDED_BY(mu_) = false;
   int64_t completed_ns_ MAAS_GUARDED_BY(mu_) = 0;  // When the first of done_ came.
-
-  std::atomic<int64_t> delivery_ns_{kBeyondNs};
 
   std::vector<Completion> draining_;  // Of Drain(); kept for its capacity.
 };

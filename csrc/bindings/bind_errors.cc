@@ -1,8 +1,11 @@
+#include <pybind11/stl.h>
+
 #include <stdexcept>
 #include <utility>
 
 #include "bindings/bindings.h"
 #include "bindings/failure.h"
+#include "maas/wire/model_infer_error.h"
 #include "maas/wire/predict_encoder.h"
 
 namespace py = pybind11;
@@ -51,6 +54,9 @@ void BindErrors(py::module_& m) {
       nullptr);
   if (core_error == nullptr) throw py::error_already_set();
   m.add_object("CoreError", py::reinterpret_borrow<py::object>(core_error));
+  m.attr("NOT_SERVING") = py::frozenset(py::cast(NotServingReasons()));
+  m.def("triton_phrase", &TritonPhrase, py::arg("reason"), py::arg("model"), py::arg("version"),
+        "What clients of Triton look for; empty: no sentence is about that. See wire/model_infer_error.h.");
 }
 
 }  // namespace maas::bindings

@@ -1,7 +1,6 @@
 // Specs and versions: Python describes a model, the core keeps it.
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <ctime>

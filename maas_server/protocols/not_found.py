@@ -6,18 +6,12 @@ it; code, reason and details stay.
 
 from __future__ import annotations
 
+from maas_server import _core
 from maas_server._stubs.tensorflow_serving import model_pb2
 from maas_server.errors import InvalidRequest, LoadError, MaasError, NotFound, Violation
 from maas_server.models.registry import ModelView, State
 
-_TRITON_STATES = {
-    "MODEL_NOT_FOUND": "is not found",
-    "VERSION_NOT_FOUND": "version {} is not found",
-    "LABEL_NOT_FOUND": "version {} is not found",
-    "NO_VERSION_AVAILABLE": "has no available versions",
-    "VERSION_NOT_AVAILABLE": "version {} is not at ready state",
-}
-NOT_SERVING = frozenset(_TRITON_STATES)
+NOT_SERVING = _core.NOT_SERVING
 """The reasons of the errors that these sentences are about."""
 
 
@@ -33,10 +27,8 @@ def with_phrase(error: MaasError, phrase: str) -> MaasError:
 
 def triton_error(error: MaasError, model: str, version: str = "") -> MaasError:
     """Return the error as a client of Triton knows it, if it is about a model or version that does not serve."""
-    state = _TRITON_STATES.get(error.reason, "")
-    if not state or ("{" in state and not version):
-        return error
-    return with_phrase(error, f"Request for unknown model: '{model}' {state.format(version)}")
+    phrase = _core.triton_phrase(error.reason, model, version)
+    return with_phrase(error, phrase) if phrase else error
 
 
 def tensorflow_error(error: MaasError, spec: model_pb2.ModelSpec, view: ModelView | None) -> MaasError:

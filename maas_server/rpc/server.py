@@ -141,3 +141,15 @@ def bind(server: grpc.aio.Server, settings: Settings, tls: TlsFiles | None = Non
     if port == 0:
         raise ConfigError(f"cannot listen on {host}:{settings.grpc_port}: the port is in use, or not ours to take")
     return port
+
+
+def bind_inner(server: grpc.aio.Server, address: str) -> None:
+    """Bind the Unix socket that the compiled front passes calls on to.
+
+    Raises:
+        ConfigError: there is no place for it.
+    """
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise ConfigError(f"front: grpcio cannot listen on {address}, see TMPDIR: {error}") from error

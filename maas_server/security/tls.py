@@ -46,6 +46,12 @@ class TlsMaterial:
         return "required" if self.client_ca else "none"
 
 
+def why_wrong(error: Exception) -> str:
+    """Return for the log what is wrong: each setting with its problem, or else the error's own text."""
+    violations = error.violations if isinstance(error, ConfigError) else ()
+    return "; ".join(f"{each.field}: {each.description}" for each in violations) or error_text(error)
+
+
 class TlsFiles:
     """The files that the settings name. `material` may be read by any thread, the rest is for one at a time."""
 
@@ -90,8 +96,7 @@ class TlsFiles:
         try:
             material = _read_checked(self._settings)
         except Exception as error:
-            why = error.violations if isinstance(error, ConfigError) else ()
-            log.error("tls_reload_failed", reason="; ".join(map(_text, why)) or error_text(error))
+            log.error("tls_reload_failed", reason=why_wrong(error))
             return False
         if material == self._material:
             return False
@@ -165,7 +170,3 @@ def _check(settings: Settings) -> None:
 
 def _wrong(name: str, problem: str) -> ConfigError:
     return ConfigError("the files of TLS are wrong", violations=[Violation(name, problem)])
-
-
-def _text(violation: Violation) -> str:
-    return f"{violation.field}: {violation.description}"

@@ -14,8 +14,8 @@ LAYERS: dict[str, set[str]] = {
     "batching": {"base"},
     "model": {"base", "wire"},
     "pack": {"base", "quant"},
-    "exec": {"base", "batching", "model", "pack", "quant", "wire"},
-    "serving": {"base", "batching", "exec", "model", "pack", "quant", "wire"},
+    "exec": {"base", "batching", "model", "pack", "wire"},
+    "serving": {"base", "batching", "exec", "model", "wire"},
     # The compiled front: HTTP/2 knows no gRPC, and gRPC no tensor.
     "net": {"base"},
     "http2": {"base", "net"},
@@ -61,6 +61,14 @@ def test_includes_go_down_the_layers_and_never_to_python(root: Path) -> None:
         if (bad := wrong_includes(path.read_text(), path.relative_to(root).parts[2]))
     }
     assert not wrong
+
+
+def test_newcomers_are_told_of_the_layers_as_they_are(root: Path) -> None:
+    page = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*) \| ?([^|]*) \|$", page, re.MULTILINE)
+    assert {room: set(re.findall(r"`(\w+)`", used)) for room, _, used in rows} == LAYERS
+    begins = [f"csrc/maas/{room}/{header}" for room, headers, _ in rows for header in re.findall(r"`([^`]+)`", headers)]
+    assert not [header for header in begins if not (root / header).exists()]
 
 
 def test_the_simulation_drives_the_scheduler_alone_and_each_part_of_it_has_a_test(root: Path) -> None:

@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": COMMON | {"_core", "_stubs", "observe", "models", "models public"},
     "client": {"errors", "_stubs", "client"},
     # What is said of models in the words of other protocols; for everyone who speaks one.
-    "protocols": {"_stubs", "compat_pool", "errors", "models public", "protocols"},
+    "protocols": {"_core", "_stubs", "compat_pool", "errors", "models public", "protocols"},
     "rpc": COMMON | {"_core", "_stubs", "engine", "front", "models public", "observe", "protocols", "rpc", "security"},
     # Speaks to the core by a front of its own, and to the RPCs' handlers as bytes; it is nobody's but the server's.
     "http": COMMON

@@ -32,6 +32,8 @@ NO_REASONS = {
     "NOT_CONNECTED",
     "NO_SUCH_HOST",
     "NO_SUCH_SOCKET",
+    # What the core tells Python of itself.
+    "NOT_SERVING",
     "NO_COMPILED_FRONT",
     "DATA_TYPE_UNSPECIFIED",
     "KEY_TYPE_MISMATCH",

@@ -19,10 +19,10 @@ from tests.onnx_backend.walk import Results, difference
 def complete(selection: Selection) -> Selection:
     """All cases; skips where the machine lacks what some of them want."""
     if missing := selection.left_out.get(NO_LOCALE):
-        text = f"{NO_LOCALE} {len(missing)} cases are left out, so the lists differ: apt-get install locales"
+        reason = f"{NO_LOCALE} {len(missing)} cases are left out, so the lists differ: apt-get install locales"
         if os.environ.get("MAAS_REQUIRE_FOREIGN"):
-            pytest.fail(text)
-        pytest.skip(text)
+            pytest.fail(reason)
+        pytest.skip(reason)
     return selection
 
 

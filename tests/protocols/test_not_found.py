@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maas_server.errors import InvalidRequest, MaasError, NotFound, Overloaded, Unavailable, Violation
-from maas_server.protocols.not_found import triton_error, with_phrase
+from maas_server.protocols.not_found import NOT_SERVING, triton_error, with_phrase
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,13 @@ def test_a_model_that_does_not_serve_is_unknown_to_triton(error: MaasError, vers
     told = triton_error(error, "m", version)
     assert told.message == f"Request for unknown model: {text}: {error.message}"
     assert (type(told), told.reason) == (type(error), error.reason)
+
+
+@pytest.mark.parametrize("reason", sorted(NOT_SERVING))
+def test_each_reason_why_a_model_does_not_serve_has_a_sentence(reason: str) -> None:
+    told = triton_error(Unavailable("ours", reason=reason), "größe", "7")
+    assert told.message.startswith("Request for unknown model: 'größe' ")
+    assert told.message.endswith(": ours")
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,12 @@ import pytest
 import trustme
 from grpc_health.v1 import health_pb2
 
-from maas_server import compiled_front
 from maas_server import server as server_module
 from maas_server.client import AsyncClient
 from maas_server.errors import ConfigError
 from maas_server.security import tls
 from maas_server.server import Server
-from tests.fronts import FrontName
+from tests.fronts import FrontName, only_compiled
 from tests.models import onnx_models
 from tests.security.certificates import HOST, ServerFiles, chain, trusting
 from tests.server.in_process import SECONDS, InProcessServer, Refused, request, tensor
@@ -213,16 +212,15 @@ async def test_broken_files_are_not_shown_to_anybody(
         await ask(server, trusting(authority))
 
 
+@only_compiled
 async def test_a_certificate_that_only_the_compiled_front_refuses_changes_nothing(
-    tmp_path: Path, files: ServerFiles, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, files: ServerFiles, authority: trustme.CA, front: FrontName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if missing := compiled_front.available():
-        pytest.skip(missing)
     monkeypatch.setattr(tls, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(tls, "_check", lambda _: None)
     reasons: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
     monkeypatch.setattr(server_module.log, "error", lambda event, reason: reasons.put_nowait((event, reason)))
-    settings = files.settings(**options(tmp_path / "models", "compiled"))
+    settings = files.settings(**options(tmp_path / "models", front))
     async with InProcessServer(settings, trusting(authority)) as server:
         files.cert.write_text("")
         async with asyncio.timeout(SECONDS):
@@ -240,17 +238,16 @@ async def test_a_certificate_that_only_the_compiled_front_refuses_changes_nothin
                 pass
 
 
+@only_compiled
 @pytest.mark.parametrize(
     ("broken", "setting"), [("cert", "tls_cert"), ("key", "tls_key"), ("client_ca", "tls_client_ca")]
 )
 async def test_a_file_that_only_the_compiled_front_refuses_is_a_wrong_setting(
-    tmp_path: Path, files: ServerFiles, monkeypatch: pytest.MonkeyPatch, broken: str, setting: str
+    tmp_path: Path, files: ServerFiles, front: FrontName, monkeypatch: pytest.MonkeyPatch, broken: str, setting: str
 ) -> None:
-    if missing := compiled_front.available():
-        pytest.skip(missing)
     monkeypatch.setattr(tls, "_check", lambda _: None)
     getattr(files, broken).write_text("nonsense")
-    settings = files.settings(client_ca=True, **options(tmp_path / "models", "compiled"))
+    settings = files.settings(client_ca=True, **options(tmp_path / "models", front))
     with pytest.raises(ConfigError, match="the files of TLS are wrong") as caught:
         await Server(settings).run()
     assert [each.field for each in caught.value.violations] == [setting]

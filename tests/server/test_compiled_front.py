@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from maas_server import compiled_front
 from maas_server.compiled_front import CompiledFront
 from maas_server.engine import Engine
 from maas_server.errors import ConfigError
 from maas_server.server import Server
 from maas_server.settings import Settings
+from tests.fronts import only_compiled
 from tests.server.in_process import SECONDS, InProcessServer
 
-pytestmark = pytest.mark.skipif(bool(compiled_front.available()), reason=compiled_front.available())
+pytestmark = [only_compiled, pytest.mark.usefixtures("front")]
 
 # What the names of the socket and of its folder take of the 107 bytes of its path.
 LONGEST_FOLDER = 107 - len("/maas-12345678/grpc.sock")

@@ -1,7 +1,10 @@
-"""What is left of a process's threads at its end."""
+"""What is left of a process's threads at its end, and who is told of signals."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import threading
 
 import pytest
@@ -35,3 +38,12 @@ def test_threads_of_which_python_does_not_know_are_named_and_their_owner_is_kept
     process.leave_running("maas-io", owner)
     assert "maas-io" in process.threads_left()
     assert any(kept is owner for _, kept in process._left_running)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signals_that_end_a_process_are_told_for_as_long_as_somebody_wants_them(number: signal.Signals) -> None:
+    told: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    with process.signals_to(told.put_nowait):
+        os.kill(os.getpid(), number)
+        assert await told.get() is number
+    assert not asyncio.get_running_loop().remove_signal_handler(number)

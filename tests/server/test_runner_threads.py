@@ -26,6 +26,9 @@ class Silent(Exception):
 class Answers:
     """Outputs that end the program when they are looked at."""
 
+    def __repr__(self) -> str:
+        return "Answers()"
+
     def __iter__(self) -> None:
         sys.exit(4)
 

@@ -11,6 +11,9 @@ namespace maas {
 
 inline constexpr int64_t kNever = INT64_MAX;
 
+// The instant `ns` after `now`; kNever where the clock ends before that. REQUIRES: neither is negative.
+constexpr int64_t InstantAfter(int64_t now, int64_t ns) { return ns >= kNever - now ? kNever : now + ns; }
+
 class Clock {
  public:
   virtual ~Clock() = default;

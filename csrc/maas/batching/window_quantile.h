@@ -1,8 +1,8 @@
 // A quantile of the last few values: a ring and a selection. Unlike a running average it is deaf to a few
 // outliers, and unlike a running quantile it follows a change within one window.
 //
-// Owned by those who measure: LatencyCurve, ConcurrencyLimit, Device and the sinks. Threads: none of its own;
-// their locks guard it.
+// Owned by those who measure: LatencyCurve, ConcurrencyLimit, Device and DeliveryMeter. Threads: none of its
+// own; their locks guard it.
 #pragma once
 
 #include <algorithm>

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#include <array>
 #include <memory>
 #include <string>
 #include <utility>
@@ -37,8 +37,7 @@ class AcceptorTest : public testing::Test {
   FileDescriptor Connect() const { return ConnectLocal(AF_INET, port_); }
   // Whether the server has closed the connection.
   static bool IsClosed(const FileDescriptor& client) {
-    pollfd waits{client.get(), POLLIN, 0};
-    if (poll(&waits, 1, 10'000) != 1) return false;
+    if (!IsReady(client.get(), POLLIN, 10'000)) return false;
     char c;
     return recv(client.get(), &c, 1, 0) <= 0;
   }

@@ -1,8 +1,11 @@
 // What the front answers by itself: whether the server lives, is ready, and whether a model serves. The first
 // two are told from outside as a whole and read by each I/O thread for itself; models are as ready as calls
 // of them would find them.
+//
+// Ownership: owns the methods, so it outlives their calls. Threads: its I/O thread's.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -26,7 +29,6 @@ class AnswerMethods {
   explicit AnswerMethods(const Routes* routes = nullptr);
   ~AnswerMethods();
   void AddTo(MethodTable* table);
-  // From the I/O thread.
   void SetState(std::shared_ptr<const ServingState> state);
 
  private:

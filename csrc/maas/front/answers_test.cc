@@ -1,6 +1,5 @@
 #include "maas/front/answers.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>

@@ -6,6 +6,7 @@
 #include <array>
 #include <utility>
 
+#include "maas/base/clock.h"
 #include "maas/wire/predict_encoder.h"
 
 namespace maas {
@@ -23,8 +24,6 @@ constexpr size_t kWritePieces = 64;
 constexpr int64_t kFarewellNs = 2'000'000'000;
 // How long a peer may take to see that no more calls are taken, until it is told which was the last.
 constexpr int64_t kGoAwayNs = 20'000'000'000;
-
-int64_t After(int64_t now, int64_t ns) { return ns >= kNever - now ? kNever : now + ns; }
 
 EndReason ReasonOf(Abuse abuse) {
   switch (abuse) {
@@ -58,8 +57,8 @@ Connection::Connection(const ConnectionContext* context, std::unique_ptr<Transpo
       loop_(context->loop),
       transport_(std::move(transport)),
       over_(std::move(over)),
-      handshake_at_(After(loop_->Now(), context->options->handshake_timeout_ns)),
-      age_at_(After(loop_->Now(), age_ns)),
+      handshake_at_(InstantAfter(loop_->Now(), context->options->handshake_timeout_ns)),
+      age_at_(InstantAfter(loop_->Now(), age_ns)),
       timer_([this] { OnTime(); }),
       unread_(context->budget),
       stall_(context->options->stall_timeout_ns) {}
@@ -107,8 +106,8 @@ void Connection::Shutdown(int64_t grace_ns) {
 void Connection::BeginShutdown(int64_t grace_ns) {
   session().BeginShutdown();
   age_at_ = kNever;
-  go_away_at_ = After(loop_->Now(), kGoAwayNs);
-  end_at_ = std::min(end_at_, After(loop_->Now(), grace_ns));
+  go_away_at_ = InstantAfter(loop_->Now(), kGoAwayNs);
+  end_at_ = std::min(end_at_, InstantAfter(loop_->Now(), grace_ns));
   Arm(std::min(go_away_at_, end_at_));
   loop_->Defer(this);
 }
@@ -288,7 +287,7 @@ void Connection::EndSession() {
   out_ = std::move(session().out());
   CloseSession();
   phase_ = Phase::kFlushing;
-  end_at_ = std::min(end_at_, After(loop_->Now(), kFarewellNs));
+  end_at_ = std::min(end_at_, InstantAfter(loop_->Now(), kFarewellNs));
   Arm(end_at_);
   loop_->Defer(this);
 }

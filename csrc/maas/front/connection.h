@@ -102,7 +102,7 @@ class Connection final : private EventLoop::Watcher, private EventLoop::Deferred
   Phase phase_ = Phase::kHandshake;
   EndReason why_ = EndReason::kInOrder;
   bool watched_ = false;
-  bool full_ = false;       // The socket takes no more for now.
+  bool full_ = false;       // The socket takes no more until it says so.
   bool read_more_ = false;  // The transport has bytes that the descriptor does not tell of.
   uint32_t watching_ = 0;   // Events.
 

@@ -5,13 +5,10 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "maas/front/front_server_testing.h"
@@ -34,7 +31,7 @@ class ConnectionTest : public FrontServerTest {
     std::string heard;
     std::array<char, 65536> bytes;
     for (;;) {
-      if (!SaysYes(socket, POLLIN, 30'000)) {
+      if (!IsReady(socket.get(), POLLIN, 30'000)) {
         ADD_FAILURE() << "the server does not end the connection";
         return heard;
       }
@@ -105,9 +102,7 @@ TEST_F(ConnectionTest, WhoSaidWhatItIsMayBeSilent) {
 TEST_F(ConnectionTest, APeerWhoReadsNothingIsCut) {
   options_.stall_timeout_ns = 50 * kMs;
   Start();
-  Http2Session::Options wide;
-  wide.stream_window = wide.connection_window = 1U << 30;
-  FrontClient client(port(), wide);
+  FrontClient client(port(), {.stream_window = 1U << 30, .connection_window = 1U << 30});
   Hold(true);
   for (int i = 0; i < 8; ++i) client.Ask(RequestOf(1, 500'000));
   ASSERT_TRUE(client.Pump([&] { return client.sent_all(); }));
@@ -122,9 +117,7 @@ TEST_F(ConnectionTest, APeerWhoseWindowStaysShutIsCutThoughItPings) {
   options_.stall_timeout_ns = 100 * kMs;
   options_.min_ping_interval_ns = 0;
   Start();
-  Http2Session::Options narrow;
-  narrow.stream_window = 1000;
-  FrontClient client(port(), narrow);
+  FrontClient client(port(), {.stream_window = 1000});
   FrontClient::Call* const call = client.Ask(RequestOf(1, 5000), "/maas.v1.PredictService/Predict", false);
   const int64_t begin = SteadyClock::Get()->Now();
   int64_t pinged = begin;
@@ -143,9 +136,7 @@ TEST_F(ConnectionTest, APeerWhoseWindowStaysShutIsCutThoughItPings) {
 TEST_F(ConnectionTest, APeerWhoTakesAByteNowAndThenIsCut) {
   options_.stall_timeout_ns = 300 * kMs;
   Start();
-  Http2Session::Options narrow;
-  narrow.stream_window = 2;
-  FrontClient client(port(), narrow);
+  FrontClient client(port(), {.stream_window = 2});
   FrontClient::Call* const call = client.Ask(RequestOf(1, 50'000), "/maas.v1.PredictService/Predict", false);
   size_t consumed = 0;
   int64_t last = SteadyClock::Get()->Now();
@@ -164,9 +155,7 @@ TEST_F(ConnectionTest, APeerWhoTakesAByteNowAndThenIsCut) {
 TEST_F(ConnectionTest, WhoLeavesAnswersUnreadIsCutWhenThereIsNoMoreMemoryForThem) {
   options_.memory_limit = 1 << 20;
   Start();
-  Http2Session::Options narrow;
-  narrow.stream_window = 1000;
-  FrontClient client(port(), narrow);
+  FrontClient client(port(), {.stream_window = 1000});
   Hold(true);
   for (int i = 0; i < 20; ++i) {  // One by one: half-received messages cost memory, too.
     client.Ask(RequestOf(1, 25'000), "/maas.v1.PredictService/Predict", false);
@@ -181,9 +170,7 @@ TEST_F(ConnectionTest, WhoLeavesAnswersUnreadIsCutWhenThereIsNoMoreMemoryForThem
 
 TEST_F(ConnectionTest, UnreadAnswersCountUntilTheyAreRead) {
   Start();
-  Http2Session::Options narrow;
-  narrow.stream_window = 1000;
-  FrontClient client(port(), narrow);
+  FrontClient client(port(), {.stream_window = 1000});
   FrontClient::Call* const call = client.Ask(RequestOf(1, 250'000), "/maas.v1.PredictService/Predict", false);
   EXPECT_TRUE(client.Pump(
       [&] { return server_->counters().memory_bytes >= 1'000'000 && call->body.size() == 1000; }));
@@ -214,11 +201,8 @@ TEST_F(ConnectionTest, ASlowReaderGetsAllAndHoldsNobodyUp) {
 
 TEST_F(ConnectionTest, CallsOfAConnectionThatIsResetLeaveTheQueue) {
   Start();
-  Hold(true);
   FrontClient running(port());
-  running.Ask(RequestOf(1));
-  running.Send();
-  ASSERT_TRUE(Eventually([&] { return running_ == 1; }));
+  AskAndHold(&running);
   FrontClient client(port());
   client.Ask(RequestOf(1, 7));
   client.Send();
@@ -259,7 +243,7 @@ TEST_F(ConnectionTest, AnIdleConnectionCostsLittle) {
     std::array<char, 1000> bytes;
     const std::string_view seen("\0\0\0\4\1\0\0\0\0", 9);
     while (heard.find(seen) == std::string::npos) {
-      ASSERT_TRUE(SaysYes(peer, POLLIN, 30'000));
+      ASSERT_TRUE(IsReady(peer.get(), POLLIN, 30'000));
       const ssize_t n = recv(peer.get(), bytes.data(), bytes.size(), 0);
       ASSERT_GT(n, 0);
       heard.append(bytes.data(), static_cast<size_t>(n));

@@ -4,8 +4,9 @@
 // Usage:
 //   std::unique_ptr<FrontServer> front;
 //   Status s = FrontServer::Start(options, &engine, &front);
-//   front->SetState(state);  ...  front->Refuse();  front->Shutdown(grace_ns);  while (!front->finished())
-//   ...
+//   front->SetState(state);  ...
+//   front->Refuse();
+//   front->Shutdown(grace_ns);  // And on, until front->finished().
 // Ownership: borrows the engine, which outlives it and its answers. Threads: every method from any thread;
 // none blocks but Start() and the destructor.
 #pragma once
@@ -14,9 +15,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "maas/base/clock.h"
 #include "maas/base/status.h"
 #include "maas/exec/entry.h"
 #include "maas/front/answers.h"

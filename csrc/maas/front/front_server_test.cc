@@ -2,12 +2,9 @@
 #include "maas/front/front_server.h"
 
 #include <gtest/gtest.h>
-#include <poll.h>
 
 #include <memory>
-#include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "maas/front/front_server_testing.h"
@@ -68,11 +65,8 @@ TEST_F(FrontServerTest, MessagesMayBeLargerThanWindowsAndSockets) {
 
 TEST_F(FrontServerTest, WhoGoesAwayIsNotComputedFor) {
   Start();
-  Hold(true);
   FrontClient first(port());
-  first.Ask(RequestOf(1));
-  first.Send();
-  ASSERT_TRUE(Eventually([&] { return running_ == 1; }));
+  AskAndHold(&first);
   FrontClient second(port());
   FrontClient::Call* const cancelled = second.Ask(RequestOf(1, 2));
   second.Ask(RequestOf(1, 3));
@@ -85,23 +79,19 @@ TEST_F(FrontServerTest, WhoGoesAwayIsNotComputedFor) {
   EXPECT_TRUE(Eventually([&] { return waiting() == 0; }));
   // A run that nobody waits for any more may be ended.
   first.Close();
-  pollfd told{server_->fd(), POLLIN, 0};
-  ASSERT_EQ(poll(&told, 1, 30'000), 1);
+  ASSERT_TRUE(Told());
   EXPECT_EQ(server_->TakeInterrupts().size(), 1U);
-  EXPECT_EQ(poll(&told, 1, 0), 0);
+  EXPECT_FALSE(Told(0));
 }
 
 TEST_F(FrontServerTest, ServesWhatIsUnderWayWhenItShutsDown) {
   options_.io_threads = 2;
   Start();
-  Hold(true);
   FrontClient busy(port());
   FrontClient idle(port());
-  FrontClient::Call* const call = busy.Ask(RequestOf(1));
   FrontClient::Call* const before = idle.Ask("", "/maas.v1.PredictService/Predict");
   EXPECT_EQ(idle.Await(before), 5);
-  busy.Send();
-  ASSERT_TRUE(Eventually([&] { return running_ == 1; }));
+  FrontClient::Call* const call = AskAndHold(&busy);
   server_->Shutdown(kTestPatienceNs);
   EXPECT_TRUE(idle.AwaitEnd());
   EXPECT_FALSE(idle.broken());
@@ -113,18 +103,14 @@ TEST_F(FrontServerTest, ServesWhatIsUnderWayWhenItShutsDown) {
   EXPECT_EQ(busy.Await(call), 0);
   EXPECT_TRUE(busy.AwaitEnd());
   EXPECT_FALSE(busy.broken());
-  pollfd told{server_->fd(), POLLIN, 0};
-  ASSERT_EQ(poll(&told, 1, 30'000), 1);
+  ASSERT_TRUE(Told());
   EXPECT_TRUE(server_->finished());
 }
 
 TEST_F(FrontServerTest, CutsWhatIsLeftAfterTheGrace) {
   Start();
-  Hold(true);
   FrontClient client(port());
-  client.Ask(RequestOf(1));
-  client.Send();
-  ASSERT_TRUE(Eventually([&] { return running_ == 1; }));
+  AskAndHold(&client);
   server_->Shutdown(20 * kMs);
   EXPECT_TRUE(client.AwaitEnd());
   EXPECT_TRUE(Eventually([&] { return server_->finished(); }));
@@ -132,8 +118,7 @@ TEST_F(FrontServerTest, CutsWhatIsLeftAfterTheGrace) {
   EXPECT_FALSE(server_->idle()) << "a batch still reads the request";
   server_->TakeInterrupts();
   Hold(false);
-  pollfd told{server_->fd(), POLLIN, 0};
-  ASSERT_EQ(poll(&told, 1, 30'000), 1);
+  ASSERT_TRUE(Told());
   EXPECT_TRUE(server_->idle());
 }
 
@@ -149,11 +134,8 @@ TEST_F(FrontServerTest, WithoutConnectionsItIsFinishedAtOnce) {
 
 TEST_F(FrontServerTest, RefusesNewCallsButNotOldOnes) {
   Start();
-  Hold(true);
   FrontClient client(port());
-  FrontClient::Call* const old = client.Ask(RequestOf(1));
-  client.Send();
-  ASSERT_TRUE(Eventually([&] { return running_ == 1; }));
+  FrontClient::Call* const old = AskAndHold(&client);
   server_->Refuse();
   EXPECT_EQ(server_->refused(), 0U);
   // The thread learns of it in its own time.
@@ -166,11 +148,8 @@ TEST_F(FrontServerTest, RefusesNewCallsButNotOldOnes) {
 TEST_F(FrontServerTest, ItsEndWaitsForTheCoreToLetGoOfTheRequests) {
   options_.io_threads = 2;
   Start();
-  Hold(true);
   FrontClient client(port());
-  client.Ask(RequestOf(1));
-  client.Send();
-  ASSERT_TRUE(Eventually([&] { return running_ == 1; }));
+  AskAndHold(&client);
   client.Ask(RequestOf(2));
   client.Send();
   ASSERT_TRUE(Eventually([&] { return waiting() == 1; }));

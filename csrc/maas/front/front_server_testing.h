@@ -5,13 +5,11 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <span>
@@ -26,8 +24,11 @@
 #include "maas/exec/exec_testing.h"
 #include "maas/exec/instance.h"
 #include "maas/front/front_server.h"
+#include "maas/front/front_testing.h"
 #include "maas/http2/session.h"
+#include "maas/net/chunk_testing.h"
 #include "maas/net/socket_testing.h"
+#include "maas/rpc/rpc_testing.h"
 #include "maas/serving/engine.h"
 
 namespace maas {
@@ -42,11 +43,6 @@ inline bool Eventually(const std::function<bool()>& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
-}
-
-inline bool SaysYes(const FileDescriptor& socket, int16_t events, int wait_ms) {
-  pollfd waits{socket.get(), events, 0};
-  return poll(&waits, 1, wait_ms) == 1;
 }
 
 class FrontClient final : private Http2Session::Owner {
@@ -82,12 +78,6 @@ class FrontClient final : private Http2Session::Owner {
       : socket_(ConnectLocal(AF_INET, port)),
         session_(Http2Session::Role::kClient, options, SteadyClock::Get(), this) {
     EXPECT_TRUE(socket_.valid());
-  }
-
-  static std::string Framed(std::string_view message) {
-    std::string framed(1, '\0');
-    for (int shift = 24; shift >= 0; shift -= 8) framed += static_cast<char>(message.size() >> shift & 255);
-    return framed.append(message);
   }
 
   // Begins a call; with `!reads` its window fills and stays full. Sends it with the next Pump().
@@ -158,12 +148,7 @@ class FrontClient final : private Http2Session::Owner {
   Call* Begin(std::string_view message, const std::vector<HeaderField>& fields, bool reads, bool end) {
     Call* const call = calls_.emplace_back(std::make_unique<Call>(reads)).get();
     EXPECT_TRUE(session_.Open(call, fields, false));
-    const std::string framed = Framed(message);
-    Chunk chunk;
-    EXPECT_TRUE(chunk.Reserve(framed.size()));
-    std::memcpy(chunk.data(), framed.data(), framed.size());
-    chunk.set_size(framed.size());
-    session_.SendBody(call, std::move(chunk));
+    session_.SendBody(call, MakeChunk(Framed(message)));
     if (end) session_.SendEnd(call);
     return call;
   }
@@ -186,7 +171,7 @@ class FrontClient final : private Http2Session::Owner {
   void Step() {
     session_.Produce();
     if (!session_.out().empty()) WriteSome();
-    if (ended_ || !SaysYes(socket_, POLLIN, session_.out().empty() ? 5 : 0)) return;
+    if (ended_ || !IsReady(socket_.get(), POLLIN, session_.out().empty() ? 5 : 0)) return;
     std::array<char, 65536> bytes;
     const ssize_t n = recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (n == 0) {
@@ -213,16 +198,11 @@ class FrontServerTest : public testing::Test {
   static constexpr int64_t kMs = 1'000'000;
 
   FrontServerTest() {
-    OutputSpec y = MakeOutput("y", DataType::kFp32, {-1});
-    y.sources = {{0, 0}};
-    ModelSpec spec = MakeSpec({MakeInput("x", DataType::kFp32, {-1})}, {y});
+    ModelSpec spec = TwiceSpec();
     spec.max_batch_size = 1 << 16;
     spec.max_request_rows = 1 << 20;
     version_ = MakeVersion(std::move(spec), SteadyClock::Get(), 1 << 22);
-    auto route = std::make_shared<Route>();
-    route->versions = {{1, version_}};
-    route->standard = version_;
-    engine_.routes().Set("m", route);
+    engine_.routes().Set("m", RouteTo(version_));
     runner_ = std::thread([this] { Run(); });
   }
   ~FrontServerTest() override {
@@ -240,6 +220,16 @@ class FrontServerTest : public testing::Test {
     held_ = held;
     changed_.SignalAll();
   }
+  // The client asks, and its batch is held.
+  FrontClient::Call* AskAndHold(FrontClient* client) {
+    Hold(true);
+    FrontClient::Call* const call = client->Ask(RequestOf(1));
+    client->Send();
+    EXPECT_TRUE(Eventually([&] { return running_ == 1; }));
+    return call;
+  }
+  // Whether the server's descriptor says that there is something to be seen to.
+  bool Told(int wait_ms = 30'000) const { return IsReady(server_->fd(), POLLIN, wait_ms); }
   int64_t waiting() const { return version_->queue.waiting_rows(); }
   uint64_t Ended(std::string_view reason) const {
     for (const auto& [name, count] : server_->counters().ended) {
@@ -277,10 +267,7 @@ class FrontServerTest : public testing::Test {
         MutexLock lock(&mu_);
         while (held_) changed_.Wait(&mu_);
       }
-      const RunPlan& plan = instance.plan();
-      const auto* x = reinterpret_cast<const float*>(plan.inputs[0].data);
-      auto* y = reinterpret_cast<float*>(plan.outputs[0].data);
-      for (int64_t i = 0; i < plan.rows; ++i) y[i] = 2 * x[i];
+      RunTwice(instance.plan());
       instance.Finish({RunOutput{}});
       instance.Deliver();
       --running_;

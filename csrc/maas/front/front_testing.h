@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,17 +13,10 @@
 #include "maas/exec/exec_testing.h"
 #include "maas/exec/instance.h"
 #include "maas/front/loop_sink.h"
+#include "maas/net/chunk_testing.h"
 #include "maas/serving/engine.h"
 
 namespace maas {
-
-inline Chunk ChunkOf(std::string_view bytes) {
-  Chunk chunk;
-  EXPECT_TRUE(chunk.Reserve(bytes.size() + 1));
-  if (!bytes.empty()) std::memcpy(chunk.data(), bytes.data(), bytes.size());
-  chunk.set_size(bytes.size());
-  return chunk;
-}
 
 // A PredictRequest of one row.
 inline std::string AskFor(float x, std::string_view id = "", std::string_view model = "m") {
@@ -47,10 +38,28 @@ inline std::string InferFor(float x, std::string_view id = "", std::string_view 
       .str();
 }
 
+inline ModelSpec TwiceSpec() {
+  OutputSpec y = MakeOutput("y", DataType::kFp32, {-1});
+  y.sources = {{0, 0}};
+  return MakeSpec({MakeInput("x", DataType::kFp32, {-1})}, {y});
+}
+// What a runner of that model does with a batch.
+inline void RunTwice(const RunPlan& plan) {
+  const auto* x = reinterpret_cast<const float*>(plan.inputs[0].data);
+  auto* y = reinterpret_cast<float*>(plan.outputs[0].data);
+  for (int64_t i = 0; i < plan.rows; ++i) y[i] = 2 * x[i];
+}
+inline std::shared_ptr<Route> RouteTo(const std::shared_ptr<Version>& version) {
+  auto route = std::make_shared<Route>();
+  route->versions = {{1, version}};
+  route->standard = version;
+  return route;
+}
+
 class ServedModel {
  public:
   explicit ServedModel(LoopSink::Options options = {}, int64_t max_queue_rows = 10'000)
-      : version_(MakeVersion(Spec(), &clock, max_queue_rows)),
+      : version_(MakeVersion(TwiceSpec(), &clock, max_queue_rows)),
         engine({.sweep_interval_ns = 0}, &clock),
         sink(
             options, &engine, &clock,
@@ -58,10 +67,8 @@ class ServedModel {
             [this](const std::vector<Interrupt>& runs) {
               interrupted.insert(interrupted.end(), runs.begin(), runs.end());
             }) {
-    auto route = std::make_shared<Route>();
-    route->versions = {{1, version_}};
+    const std::shared_ptr<Route> route = RouteTo(version_);
     route->known = {1, 2};
-    route->standard = version_;
     engine.routes().Set("m", route);
     engine.routes().Set("empty", std::make_shared<Route>());
   }
@@ -78,10 +85,7 @@ class ServedModel {
   void Begin() {
     instance_ = std::make_unique<Instance>(version_);
     ASSERT_TRUE(instance_->Next());
-    const RunPlan& plan = instance_->plan();
-    const auto* x = reinterpret_cast<const float*>(plan.inputs[0].data);
-    auto* y = reinterpret_cast<float*>(plan.outputs[0].data);
-    for (int64_t i = 0; i < plan.rows; ++i) y[i] = 2 * x[i];
+    RunTwice(instance_->plan());
   }
   // ... and answer it, or not.
   void End() {
@@ -119,12 +123,6 @@ class ServedModel {
   FakeClock clock{1'000'000'000};
 
  private:
-  static ModelSpec Spec() {
-    OutputSpec y = MakeOutput("y", DataType::kFp32, {-1});
-    y.sources = {{0, 0}};
-    return MakeSpec({MakeInput("x", DataType::kFp32, {-1})}, {y});
-  }
-
   std::shared_ptr<Version> version_;
   std::unique_ptr<Instance> instance_;
   std::vector<std::function<void()>> posted_;

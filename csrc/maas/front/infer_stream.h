@@ -3,6 +3,8 @@
 // Clients of Triton count on the order, and on a stream that outlives the failure of a request: that is an
 // answer with an error_message. Metadata triton_grpc_error: true asks for the other way: the first failure
 // ends the stream.
+//
+// Ownership: goes with its call; borrows the sink. Threads: its loop's.
 #pragma once
 
 #include <cstddef>

@@ -97,11 +97,7 @@ TEST_F(InferStreamTest, CancellingAStreamCancelsItsOwnRequestsOnly) {
   client_.Send(call, InferFor(2, "b", "other"));
   client_.Send(other, InferFor(3, "x"));
   client_.Send(call, InferFor(4, "d"));
-  client_.Cancel(call);
-  EXPECT_EQ(model_.waiting(), 1);
-  RunAll();
-  EXPECT_EQ(model_.sink.under_way(), 0u);
-  EXPECT_TRUE(call->messages.empty());
+  ExpectCancelledAlone(call, 1);
   EXPECT_THAT(IdsOf(*other), ElementsAre("x"));
 }
 

@@ -3,7 +3,6 @@
 // Ownership: owns them; borrows options, engine and budget. Threads: as each part says.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -59,7 +58,6 @@ class IoThread {
   // From any thread.
   EventLoop& loop() { return *loop_; }
   FrontTally& tally() { return tally_; }
-  const FrontTally& tally() const { return tally_; }
   uint64_t refused() const { return sink_->refused(); }
   void SetState(std::shared_ptr<const ServingState> state);
   void SetTls(std::shared_ptr<const TlsContext> tls);

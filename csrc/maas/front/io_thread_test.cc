@@ -1,12 +1,13 @@
 #include "maas/front/io_thread.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "maas/front/front_server_testing.h"
@@ -38,7 +39,7 @@ class IoThreadTest : public testing::Test {
   }
   uint64_t open() const { return thread_->tally().open.load(); }
   // Whether the server has spoken, or gone.
-  static bool Heard(const FileDescriptor& peer) { return SaysYes(peer, POLLIN, 30'000); }
+  static bool Heard(const FileDescriptor& peer) { return IsReady(peer.get(), POLLIN, 30'000); }
 
   FrontOptions options_;
   Engine engine_{{.sweep_interval_ns = 0}, SteadyClock::Get()};

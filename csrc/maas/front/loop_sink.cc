@@ -52,6 +52,10 @@ void LoopSink::Free(Pending* pending) {
 }
 
 Status LoopSink::Submit(const Submission& how, Pending* pending) {
+  if (closed_) {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    return Status(Code::kUnavailable, "DRAINING", "the server stops");
+  }
   try {
     return engine_->Submit(pending->request, how.deadline_ns,
                            {this, pending, how.group, how.codec, options_.max_answer_bytes}, how.tenant,
@@ -63,10 +67,6 @@ Status LoopSink::Submit(const Submission& how, Pending* pending) {
 }
 
 Status LoopSink::Submit(const Submission& how, Chunk* request, Ticket** ticket) {
-  if (closed_) {
-    refused_.fetch_add(1, std::memory_order_relaxed);
-    return Status(Code::kUnavailable, "DRAINING", "the server stops");
-  }
   Pending* pending = NewPending(how);
   pending->own = std::move(*request);
   pending->request = pending->own.bytes();
@@ -82,10 +82,6 @@ Status LoopSink::Submit(const Submission& how, Chunk* request, Ticket** ticket) 
 
 Status LoopSink::Submit(const Submission& how, const std::shared_ptr<const Chunk>& owner,
                         std::span<const std::byte> request, Ticket** ticket) {
-  if (closed_) {
-    refused_.fetch_add(1, std::memory_order_relaxed);
-    return Status(Code::kUnavailable, "DRAINING", "the server stops");
-  }
   Pending* pending = NewPending(how);
   pending->owner = owner;
   pending->request = request;
@@ -157,10 +153,7 @@ void LoopSink::Drain() {
 void LoopSink::Delivered() {
   if (!timed_) return;
   timed_ = false;
-  deliveries_.Add(static_cast<double>(clock_->Now() - drained_from_ns_));
-  if (delivered_++ % kEvery != 0) return;
-  delivery_ns_.store(static_cast<int64_t>(deliveries_.Quantile(kDeliveryQuantile)) + kBeyondNs,
-                     std::memory_order_relaxed);
+  deliveries_.Add(clock_->Now() - drained_from_ns_);
 }
 
 }  // namespace maas

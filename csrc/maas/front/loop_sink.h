@@ -19,7 +19,7 @@
 #include "maas/base/clock.h"
 #include "maas/base/mutex.h"
 #include "maas/base/status.h"
-#include "maas/batching/window_quantile.h"
+#include "maas/batching/delivery_meter.h"
 #include "maas/exec/completion.h"
 #include "maas/exec/entry.h"
 #include "maas/net/chunk.h"
@@ -95,7 +95,7 @@ class LoopSink final : public CompletionSink {
 
   void Reserve(std::span<Buffer> buffers) override;
   void Complete(std::span<Completion> done) override;
-  int64_t DeliveryNs() const override { return delivery_ns_.load(std::memory_order_relaxed); }
+  int64_t DeliveryNs() const override { return deliveries_.Ns(); }
   // What the last OnAnswer() calls sent has been written.
   void Delivered();
 
@@ -108,7 +108,7 @@ class LoopSink final : public CompletionSink {
   };
   Pending* NewPending(const Submission& how);
   void Free(Pending* pending);
-  // Gives it to the engine. Otherwise the caller frees it.
+  // Gives it to the engine, or refuses it; then the caller frees it.
   Status Submit(const Submission& how, Pending* pending);
   void Drain();
 
@@ -127,17 +127,12 @@ class LoopSink final : public CompletionSink {
   std::vector<Interrupt> interrupts_;  // Of Cancel(); kept for its capacity, as the next one.
   std::vector<Completion> draining_;   // Of Drain().
 
-  // How long answers take to be written. What follows, up to the caller, is not seen here; kBeyondNs stands
-  // for it. A quantile costs as much as an answer, so only every kEvery-th changes it.
-  static constexpr size_t kDeliveries = 64;
-  static constexpr double kDeliveryQuantile = 0.95;
+  // Until answers are written. What follows, up to the caller, is the network's.
   static constexpr int64_t kBeyondNs = 200'000;
-  static constexpr uint64_t kEvery = 8;
-  WindowQuantile<kDeliveries> deliveries_;
-  uint64_t delivered_ = 0;
+  static constexpr int kEvery = 8;
+  DeliveryMeter deliveries_{kBeyondNs, kEvery};
   bool timed_ = false;           // Some of what was told since Delivered() had a deadline.
   int64_t drained_from_ns_ = 0;  // When the first of them completed.
-  std::atomic<int64_t> delivery_ns_{kBeyondNs};
   std::atomic<uint64_t> refused_{0};
 
   Mutex mu_;

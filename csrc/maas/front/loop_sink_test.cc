@@ -51,14 +51,14 @@ class LoopSinkTest : public testing::Test {
   // Contexts are numbers.
   static void* Tag(uintptr_t number) { return reinterpret_cast<void*>(number); }
   Status Submit(uintptr_t number, const std::string& request, int64_t deadline_ns = kNever) {
-    Chunk chunk = ChunkOf(request);
+    Chunk chunk = MakeChunk(request);
     const Status status = model_.sink.Submit({&PredictCodec(), deadline_ns, "", 0, &listener_, Tag(number)},
                                              &chunk, &tickets_[number]);
     EXPECT_EQ(chunk.empty(), status.ok()) << "a request is taken iff it is accepted";
     return status;
   }
   Status SubmitOfGroup(uintptr_t number, const std::string& request, uint64_t group) {
-    const auto owner = std::make_shared<const Chunk>(ChunkOf(request));
+    const auto owner = std::make_shared<const Chunk>(MakeChunk(request));
     return model_.sink.Submit({&PredictStreamCodec(), kNever, "", group, &listener_, Tag(number)}, owner,
                               owner->bytes(), &tickets_[number]);
   }
@@ -116,7 +116,7 @@ TEST_F(LoopSinkTest, TheAnswersOfAGroupShareABuffer) {
 }
 
 TEST_F(LoopSinkTest, RefusalsAreReturnedAndLeaveTheRequestAsItWas) {
-  Chunk request = ChunkOf(AskFor(1, "", "other"));
+  Chunk request = MakeChunk(AskFor(1, "", "other"));
   LoopSink::Ticket* ticket = nullptr;
   const Status status =
       model_.sink.Submit({&PredictCodec(), kNever, "", 0, &listener_, nullptr}, &request, &ticket);
@@ -130,7 +130,7 @@ TEST_F(LoopSinkTest, RefusalsAreReturnedAndLeaveTheRequestAsItWas) {
 
 TEST_F(LoopSinkTest, AnAnswerBeyondTheLimitFails) {
   ServedModel model({.max_answer_bytes = 8});
-  Chunk request = ChunkOf(AskFor(1));
+  Chunk request = MakeChunk(AskFor(1));
   LoopSink::Ticket* ticket = nullptr;
   ASSERT_TRUE(
       model.sink.Submit({&PredictCodec(), kNever, "", 0, &listener_, Tag(1)}, &request, &ticket).ok());
@@ -204,7 +204,7 @@ TEST_F(LoopSinkTest, AWaiterMayGoWhenItHasCancelledItsOwn) {
   auto going = std::make_unique<Listener>();
   std::vector<LoopSink::Ticket*> tickets(3);
   for (LoopSink::Ticket*& ticket : tickets) {
-    Chunk request = ChunkOf(AskFor(1));
+    Chunk request = MakeChunk(AskFor(1));
     ASSERT_TRUE(
         model_.sink.Submit({&PredictCodec(), kNever, "", 0, going.get(), &ticket}, &request, &ticket).ok());
   }
@@ -279,15 +279,9 @@ TEST_F(LoopSinkTest, TheTimeUntilAnswersAreWrittenFollowsAChange) {
 TEST(LoopSinkThreadsTest, EveryRequestIsAnsweredOnceOrCancelled) {
   Mutex mu;
   std::vector<std::function<void()>> posted;
-  OutputSpec y = MakeOutput("y", DataType::kFp32, {-1});
-  y.sources = {{0, 0}};
-  const auto version =
-      MakeVersion(MakeSpec({MakeInput("x", DataType::kFp32, {-1})}, {y}), SteadyClock::Get(), 10'000);
+  const auto version = MakeVersion(TwiceSpec(), SteadyClock::Get(), 10'000);
   Engine engine({}, SteadyClock::Get());
-  auto route = std::make_shared<Route>();
-  route->versions = {{1, version}};
-  route->standard = version;
-  engine.routes().Set("m", route);
+  engine.routes().Set("m", RouteTo(version));
   LoopSink sink(
       {}, &engine, SteadyClock::Get(),
       [&](std::function<void()> drain) {
@@ -298,10 +292,7 @@ TEST(LoopSinkThreadsTest, EveryRequestIsAnsweredOnceOrCancelled) {
   std::thread runner([&version] {
     Instance instance(version);
     while (instance.Next()) {
-      const RunPlan& plan = instance.plan();
-      const auto* x = reinterpret_cast<const float*>(plan.inputs[0].data);
-      auto* out = reinterpret_cast<float*>(plan.outputs[0].data);
-      for (int64_t i = 0; i < plan.rows; ++i) out[i] = 2 * x[i];
+      RunTwice(instance.plan());
       instance.Finish({RunOutput{}});
       instance.Deliver();
     }
@@ -323,7 +314,7 @@ TEST(LoopSinkThreadsTest, EveryRequestIsAnsweredOnceOrCancelled) {
     if (work.empty()) std::this_thread::yield();
   };
   for (uintptr_t i = 1; i <= kRequests; ++i) {
-    Chunk request = ChunkOf(AskFor(static_cast<float>(i)));
+    Chunk request = MakeChunk(AskFor(static_cast<float>(i)));
     void* const tag = reinterpret_cast<void*>(i);
     ASSERT_TRUE(sink.Submit({&PredictCodec(), kNever, "", 0, &listener, tag}, &request, &open[tag]).ok());
     if (i % 7 == 0) {

@@ -1,4 +1,6 @@
 // Short messages as chunks, with room for gRPC's prefix before them.
+//
+// Threads: pure functions.
 #pragma once
 
 #include <cstddef>

@@ -1,19 +1,22 @@
 #include "maas/front/pass_through.h"
 
-#include <cstring>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "maas/front/message.h"
 #include "maas/front/upstream.h"
 #include "maas/net/socket.h"
 #include "maas/rpc/metadata.h"
+#include "maas/wire/decoding.h"
 
 namespace maas {
 namespace {
 
 // All that clients must not say of themselves begins with it.
 constexpr std::string_view kIdentityPrefix = "maas-peer";
+// Of one answer's.
+constexpr size_t kMaxHeaderBytes = 65536;
 
 struct OwnedField {
   std::string_view name;
@@ -34,13 +37,11 @@ std::vector<OwnedField> Identify(const Peer& peer) {
 
 // gRPC's prefix of a message that is not compressed, and the message.
 bool Frame(std::span<const std::byte> message, Chunk* out) {
-  if (!out->Reserve(kMessagePrefix + message.size())) return false;
+  if (!MakeMessage(AsText(message), out)) return false;
   std::byte* const to = out->data();
   const auto size = static_cast<uint32_t>(message.size());
   to[0] = std::byte{0};
   for (size_t i = 0; i < 4; ++i) to[1 + i] = static_cast<std::byte>(size >> (24 - 8 * i));
-  if (!message.empty()) std::memcpy(to + kMessagePrefix, message.data(), message.size());
-  out->set_size(kMessagePrefix + message.size());
   return true;
 }
 
@@ -66,7 +67,7 @@ Upstream* PassThrough::Behind::Take() {
   FileDescriptor socket;
   if (!ConnectUnix(options.socket_path, &socket).ok()) return nullptr;
   Upstream::Options made;
-  made.http2.max_header_bytes = options.max_header_bytes;
+  made.http2.max_header_bytes = kMaxHeaderBytes;
   made.budget = options.budget;
   made.scratch = options.scratch;
   auto upstream = std::make_unique<Upstream>(

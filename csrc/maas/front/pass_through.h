@@ -29,7 +29,6 @@ class PassThrough final : public Fallback {
  public:
   struct Options {
     std::string socket_path;  // As ConnectUnix() takes it.
-    size_t max_header_bytes = 65536;
     // Under way; each one that ends before it was sent costs a look at the others.
     size_t max_streams = 1000;
     MemoryBudget* budget = nullptr;  // Not owned; null: no limit.

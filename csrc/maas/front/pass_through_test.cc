@@ -2,14 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "maas/front/upstream_testing.h"
+#include "maas/net/socket_testing.h"
 #include "maas/rpc/metadata.h"
 
 namespace maas {
@@ -30,16 +31,7 @@ class PassThroughTest : public FrontedClient {
     EXPECT_EQ(budget_.used(), 0);
   }
 
-  void Listen() {
-    listening_ = FileDescriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string path = Path();
-    std::memcpy(address.sun_path, path.data(), path.size());
-    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
-    ASSERT_EQ(bind(listening_.get(), reinterpret_cast<const sockaddr*>(&address), length), 0);
-    ASSERT_EQ(listen(listening_.get(), 8), 0);
-  }
+  void Listen() { listening_ = ListenUnix(Path()); }
   std::string Path() const {
     return std::string("\0maas-pass-through-", 19) + std::to_string(getpid()) + "-" +
            testing::UnitTest::GetInstance()->current_test_info()->name();

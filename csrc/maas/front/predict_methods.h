@@ -1,5 +1,7 @@
 // The methods that run models, of one I/O thread: PredictService, GRPCInferenceService's ModelInfer and
 // ModelStreamInfer, TensorFlow Serving's Predict.
+//
+// Ownership: owns the methods, so it outlives their calls; borrows the sink. Threads: its I/O thread's.
 #pragma once
 
 #include <memory>
@@ -11,7 +13,6 @@ namespace maas {
 
 class PredictMethods {
  public:
-  // `sink` outlives this.
   explicit PredictMethods(LoopSink* sink);
   ~PredictMethods();
   void AddTo(MethodTable* table);

@@ -1,4 +1,6 @@
 // PredictService.PredictStream: messages of many requests each, answers as they come, many in a message.
+//
+// Ownership: goes with its call; borrows the sink. Threads: its loop's.
 #pragma once
 
 #include <cstddef>

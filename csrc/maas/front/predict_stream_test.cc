@@ -97,23 +97,14 @@ TEST_F(PredictStreamTest, CancellingAStreamCancelsItsOwnRequestsOnly) {
   client_.Send(call, Message({AskFor(1), AskFor(2), AskFor(3)}));
   client_.Send(other, Message({AskFor(4, "x")}));
   client_.Send(call, Message({AskFor(5)}));
-  client_.Cancel(call);
-  EXPECT_EQ(model_.waiting(), 1);
-  RunAll();
-  EXPECT_EQ(model_.sink.under_way(), 0u);
-  EXPECT_TRUE(call->messages.empty());
+  ExpectCancelledAlone(call, 1);
   EXPECT_THAT(IdsOf(*other), ElementsAre("x"));
 }
 
 TEST_F(PredictStreamTest, CancellingAStreamInTheMiddleOfARunInterruptsIt) {
   Call* call = client_.Stream(kPredictStream);
   client_.Send(call, Message({AskFor(1), AskFor(2)}));
-  model_.Begin();
-  client_.Cancel(call);
-  EXPECT_EQ(model_.interrupted.size(), 1u);
-  model_.End();
-  Loop();
-  EXPECT_EQ(model_.sink.under_way(), 0u);
+  ExpectInterrupted(call);
 }
 
 TEST_F(PredictStreamTest, AStreamIsReadNoFurtherWhileMuchIsUnderWay) {

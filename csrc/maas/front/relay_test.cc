@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -96,12 +95,13 @@ class RelayTest : public testing::Test, private Http2Session::Owner, private Rel
   }
   RecordingStream* request() { return server_.requests.back().get(); }
 
+  static constexpr size_t kBudget = size_t{8} << 20;
   static constexpr uint32_t kWindow = 65535;
   // What one direction of a relay may keep: a window, what the next session queues, and the streams.
   static constexpr size_t kMost = kWindow + 2 * Http2Session::kLowWater + 4096;
 
   FakeClock clock_;
-  MemoryBudget budget_{size_t{8} << 20};
+  MemoryBudget budget_{kBudget};
   bool hand_over_ = false;  // Requests are first taken by a stream of this test.
   std::vector<std::unique_ptr<Relay>> relays_;
   std::vector<Relay*> held_;
@@ -293,14 +293,14 @@ TEST_F(RelayTest, WhatWasReceivedTogetherLeavesTogether) {
 }
 
 TEST_F(SlowServerTest, WithoutMemoryBothStreamsAreReset) {
-  ASSERT_TRUE(budget_.Take(budget_.limit() - 4000));
+  ASSERT_TRUE(budget_.Take(kBudget - 4000));
   RecordingStream* const call = OpenAndPump();
   client_.session.SendBody(call, MakeChunk(std::string(kWindow, 'x')));
   Pump();
   EXPECT_EQ(call->code, kEnhanceYourCalm);
   EXPECT_EQ(request()->code, kEnhanceYourCalm);
   EXPECT_THAT(relays_, testing::IsEmpty());
-  budget_.Give(budget_.limit() - 4000);
+  budget_.Give(kBudget - 4000);
 }
 
 TEST_F(RelayTest, WhatComesAfterTheAnswerIsDropped) {

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,17 +15,9 @@
 
 #include "maas/http2/session.h"
 #include "maas/http2/stream.h"
+#include "maas/net/chunk_testing.h"
 
 namespace maas {
-
-inline Chunk MakeChunk(std::string_view text) {
-  Chunk chunk;
-  if (!text.empty() && chunk.Reserve(text.size())) {
-    std::memcpy(chunk.data(), text.data(), text.size());
-    chunk.set_size(text.size());
-  }
-  return chunk;
-}
 
 // What arrives on a stream.
 class RecordingStream final : public Http2Stream {

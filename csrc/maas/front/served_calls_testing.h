@@ -72,6 +72,23 @@ class ServedCalls : public testing::Test {
     model_.Abort(status);
     client_.Exchange();
   }
+  // Cancels `call`, all of whose requests wait: they go, and `left` of others are run.
+  void ExpectCancelledAlone(Call* call, int64_t left) {
+    client_.Cancel(call);
+    EXPECT_EQ(model_.waiting(), left);
+    RunAll();
+    EXPECT_EQ(model_.sink.under_way(), 0U);
+    EXPECT_TRUE(call->messages.empty());
+  }
+  // Cancels `call`, whose requests are all of the batch: its run is interrupted.
+  void ExpectInterrupted(Call* call) {
+    model_.Begin();
+    client_.Cancel(call);
+    EXPECT_EQ(model_.interrupted.size(), 1U);
+    model_.End();
+    Loop();
+    EXPECT_EQ(model_.sink.under_way(), 0U);
+  }
   static ServerConnection::Options Options() {
     ServerConnection::Options options;
     options.tenant_key = "tenant";

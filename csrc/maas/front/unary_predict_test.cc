@@ -106,12 +106,7 @@ TEST_F(UnaryPredictTest, ACallThatIsCancelledAfterItsRunEndedIsNotAnswered) {
 
 TEST_F(UnaryPredictTest, ARunWhoseCallersHaveAllGoneIsInterrupted) {
   Call* call = client_.Unary(kPredict, AskFor(1));
-  model_.Begin();
-  client_.Cancel(call);
-  EXPECT_EQ(model_.interrupted.size(), 1u);
-  model_.End();
-  Loop();
-  EXPECT_EQ(model_.sink.under_way(), 0u);
+  ExpectInterrupted(call);
 }
 
 TEST_F(UnaryPredictTest, AClosedFrontRefuses) {

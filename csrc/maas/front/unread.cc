@@ -30,7 +30,7 @@ void StallWatch::Measure(int64_t now, const Sent& sent) {
     const uint64_t left = std::min(queued_ + (sent.bodies_sent - bodies_sent_), written_);
     if (left < demanded_) return;
   }
-  cut_at_ = timeout_ns_ >= kNever - now ? kNever : now + timeout_ns_;
+  cut_at_ = InstantAfter(now, timeout_ns_);
   demanded_ = std::min<uint64_t>(kLeast, sent.queued + sent.unsent);
   queued_ = sent.queued;
   bodies_sent_ = sent.bodies_sent;

@@ -6,7 +6,6 @@
 #include <array>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "maas/front/upstream_testing.h"

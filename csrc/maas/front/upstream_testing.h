@@ -3,15 +3,12 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 

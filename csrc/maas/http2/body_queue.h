@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
-#include <span>
 
 #include "maas/net/chunk.h"
 #include "maas/net/out_queue.h"
@@ -31,7 +30,6 @@ class BodyQueue {
   // Memory that stays until it is empty, or its chunks are moved to their last byte: a byte keeps its chunk,
   // and anything at all the stream.
   size_t kept() const { return bytes_ == 0 ? 0 : kStreamBytes + chunks_; }
-  bool empty() const { return bytes_ == 0; }
 
  private:
   struct Piece {

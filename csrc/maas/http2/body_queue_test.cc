@@ -41,7 +41,7 @@ TEST(BodyQueue, CopiesWhatIsSmallAndRefersToWhatIsLarge) {
   ASSERT_EQ(out.Gather(pieces), 2U);
   EXPECT_EQ(pieces[1].iov_base, lies);
   ASSERT_TRUE(queue.Move(BodyQueue::kReferenced, &out));
-  EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(queue.bytes(), 0U);
   EXPECT_EQ(TakeAll(&out), "small" + std::string(3 * BodyQueue::kReferenced, 'x'));
 }
 
@@ -94,7 +94,7 @@ TEST(BodyQueue, IsEmptyAfterClear) {
   queue.Push(MakeChunk("one"), 0);
   queue.Push(MakeChunk("two"), 0);
   queue.Clear();
-  EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(queue.bytes(), 0U);
   queue.Push(MakeChunk("three"), 0);
   OutQueue out;
   ASSERT_TRUE(queue.Move(5, &out));

@@ -4,50 +4,14 @@
 
 namespace maas {
 
-namespace {
-
-void AppendText(std::string_view text, std::string* to) {
-  size_t length = text.size();
-  while (length >= 0x80) {
-    to->push_back(static_cast<char>(length | 0x80));
-    length >>= 7;
-  }
-  to->push_back(static_cast<char>(length));
-  to->append(text);
-}
-
-std::string_view TakeText(std::string_view* from) {
-  size_t length = 0;
-  size_t at = 0;
-  for (int shift = 0;; shift += 7) {
-    const auto byte = static_cast<uint8_t>((*from)[at++]);
-    length |= static_cast<size_t>(byte & 0x7f) << shift;
-    if (byte < 0x80) break;
-  }
-  const std::string_view text = from->substr(at, length);
-  from->remove_prefix(at + length);
-  return text;
-}
-
-}  // namespace
-
-std::string EncodeFields(Headers headers) {
-  std::string encoded;
-  for (const HeaderField& field : headers) {
-    AppendText(field.name, &encoded);
-    AppendText(field.value, &encoded);
-  }
-  return encoded;
-}
-
 FieldList::FieldList(Headers headers) {
   for (const HeaderField& field : headers) Add(field.name, field.value);
 }
 
 FieldList::FieldList(std::string_view encoded) {
   while (!encoded.empty()) {
-    const std::string_view name = TakeText(&encoded);
-    Add(name, TakeText(&encoded));
+    const HeaderField field = TakeField(&encoded);
+    Add(field.name, field.value);
   }
 }
 

@@ -1,4 +1,4 @@
-// Header fields in nghttp2's form, and in one string to be kept.
+// Header fields in nghttp2's form.
 //
 // Ownership: borrows the texts. Threads: one at a time.
 #pragma once
@@ -7,17 +7,12 @@
 
 #include <array>
 #include <cstddef>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "maas/http2/headers.h"
 
 namespace maas {
-
-// Each name and value after its length, seven bits a byte: the usual trailers fit into a string that needs no
-// memory of its own.
-std::string EncodeFields(Headers headers);
 
 class FieldList {
  public:

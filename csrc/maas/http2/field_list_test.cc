@@ -52,16 +52,5 @@ TEST(FieldList, ReadsWhatWasEncoded) {
   }
 }
 
-TEST(EncodeFields, NeedsNoMemoryForTheUsualTrailers) {
-  const std::string encoded = EncodeFields(Views({{"grpc-status", "0"}}));
-  EXPECT_LE(encoded.size(), std::string().capacity());
-}
-
-TEST(EncodeFields, KeepsEmptyTexts) {
-  const Fields fields = {{"grpc-message", ""}, {"", ""}};
-  const std::string encoded = EncodeFields(Views(fields));
-  EXPECT_EQ(Read(FieldList(std::string_view(encoded))), fields);
-}
-
 }  // namespace
 }  // namespace maas

@@ -1,7 +1,10 @@
-// The fields of one HEADERS frame, or of what is to become one.
+// The fields of one HEADERS frame, or of what is to become one, and how they are kept.
+//
+// Ownership: they borrow their texts. Threads: pure functions.
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace maas {
@@ -21,5 +24,12 @@ inline std::string_view FindHeader(Headers headers, std::string_view name) {
   }
   return {};
 }
+
+// One string for all: each name and value after its length, seven bits a byte. The usual trailers fit into a
+// string that needs no memory of its own.
+std::string EncodeFields(Headers headers);
+// Takes the first field off the front of *encoded; it borrows from there. REQUIRES: EncodeFields() made it,
+// and it is not empty.
+HeaderField TakeField(std::string_view* encoded);
 
 }  // namespace maas

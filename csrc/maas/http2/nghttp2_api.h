@@ -1,9 +1,9 @@
-// nghttp2 under the names that its newer versions gave to what older ones have as well.
+// nghttp2 under the names that its newer versions gave to what older ones have as well. Included by the
+// session's own sources only.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
 
-#include <cstddef>
 #include <cstdint>
 
 namespace maas {
@@ -11,37 +11,17 @@ namespace maas {
 #if NGHTTP2_VERSION_NUM >= 0x013c00
 using NghttpSize = nghttp2_ssize;
 using NghttpDataProvider = nghttp2_data_provider2;
-inline NghttpSize MemRecv(nghttp2_session* session, const uint8_t* bytes, size_t size) {
-  return nghttp2_session_mem_recv2(session, bytes, size);
-}
-inline NghttpSize MemSend(nghttp2_session* session, const uint8_t** bytes) {
-  return nghttp2_session_mem_send2(session, bytes);
-}
-inline int SubmitResponse(nghttp2_session* session, int32_t stream, const nghttp2_nv* fields, size_t count,
-                          const NghttpDataProvider* body) {
-  return nghttp2_submit_response2(session, stream, fields, count, body);
-}
-inline int32_t SubmitRequest(nghttp2_session* session, const nghttp2_nv* fields, size_t count,
-                             const NghttpDataProvider* body, void* stream) {
-  return nghttp2_submit_request2(session, nullptr, fields, count, body, stream);
-}
+inline constexpr auto& MemRecv = nghttp2_session_mem_recv2;
+inline constexpr auto& MemSend = nghttp2_session_mem_send2;
+inline constexpr auto& SubmitResponse = nghttp2_submit_response2;
+inline constexpr auto& SubmitRequest = nghttp2_submit_request2;
 #else
 using NghttpSize = ssize_t;
 using NghttpDataProvider = nghttp2_data_provider;
-inline NghttpSize MemRecv(nghttp2_session* session, const uint8_t* bytes, size_t size) {
-  return nghttp2_session_mem_recv(session, bytes, size);
-}
-inline NghttpSize MemSend(nghttp2_session* session, const uint8_t** bytes) {
-  return nghttp2_session_mem_send(session, bytes);
-}
-inline int SubmitResponse(nghttp2_session* session, int32_t stream, const nghttp2_nv* fields, size_t count,
-                          const NghttpDataProvider* body) {
-  return nghttp2_submit_response(session, stream, fields, count, body);
-}
-inline int32_t SubmitRequest(nghttp2_session* session, const nghttp2_nv* fields, size_t count,
-                             const NghttpDataProvider* body, void* stream) {
-  return nghttp2_submit_request(session, nullptr, fields, count, body, stream);
-}
+inline constexpr auto& MemRecv = nghttp2_session_mem_recv;
+inline constexpr auto& MemSend = nghttp2_session_mem_send;
+inline constexpr auto& SubmitResponse = nghttp2_submit_response;
+inline constexpr auto& SubmitRequest = nghttp2_submit_request;
 #endif
 
 // NGHTTP2_ERR_TOO_MANY_CONTINUATIONS, which older versions lack.

@@ -64,8 +64,6 @@ class FrameTracker {
   size_t left() const { return left_; }
   // What has come of that.
   std::span<const std::byte> partial_head() const { return std::span(partial_).first(partial_bytes_); }
-  // The last header that was complete.
-  const FrameHead& head() const { return head_; }
   // Which stream's body the next bytes belong to, as far as one can tell; 0: none.
   int32_t body() const;
   // Which stream's DATA frame follows one of `stream`, if all goes on as it went; 0: nobody knows.
@@ -83,7 +81,7 @@ class FrameTracker {
   };
   static constexpr size_t kRecent = 16;
   static constexpr uint32_t kUsualLength = 16384;
-  FrameHead head_;
+  FrameHead head_;                      // The last one that was complete.
   std::array<Body, kRecent> recent_{};  // The last DATA frames of bodies that go on, oldest first.
   size_t recent_count_ = 0;
   std::array<std::byte, FrameHead::kBytes> partial_{};

@@ -211,7 +211,7 @@ TEST(ReadPlan, UsesAsMuchScratchAsLatelyCameWithoutRoom) {
   Reader reader(0);
   reader.scratch.resize(4 * ReadPlan::kMinScratch);
   const std::string bytes(1 << 20, 'x');
-  for (const size_t factor : {1, 2, 4, 4}) {
+  for (const size_t factor : {1U, 2U, 4U, 4U}) {
     reader.Read(bytes);
     EXPECT_EQ(reader.received, factor * ReadPlan::kMinScratch);
   }
@@ -233,7 +233,7 @@ TEST(ReadPlan, LooksFurtherAheadWhileItIsRight) {
   };
   constexpr size_t kWhole = FrameHead::kBytes + kFrame;
   reader.Before(Data(1, kFrame));
-  for (const size_t parts : {4, 8, 16, 16}) EXPECT_EQ(received(frames), parts * kWhole);
+  for (const size_t parts : {4U, 8U, 16U, 16U}) EXPECT_EQ(received(frames), parts * kWhole);
   // The frames of another stream.
   EXPECT_EQ(received(Data(3, kFrame) + frames), 16 * kWhole);
   EXPECT_EQ(received(frames), 4 * kWhole);

@@ -48,7 +48,6 @@ class Http2Session {
     uint32_t max_concurrent_streams = 0;
     uint32_t stream_window = 1U << 20;  // Bytes that a peer may send ahead on one stream.
     uint32_t connection_window = 16U << 20;
-    uint32_t max_frame_size = 1U << 20;  // Of frames that we take; most clients send 16 KiB all the same.
     size_t max_header_bytes = 16384;  // Names and values of one block, 32 more per field as RFC 9113 counts.
     // Pings of the peer that come closer than this are strikes: after the third without anything sent by us
     // in between the session ends (GOAWAY, ENHANCE_YOUR_CALM, "too_many_pings"). Unit: nanoseconds. 0:

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "maas/base/clock.h"

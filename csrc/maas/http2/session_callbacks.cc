@@ -2,7 +2,6 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -91,7 +90,8 @@ int Http2Session::Callbacks::OnDataChunk(nghttp2_session* session, uint8_t /*fla
   return 0;
 }
 
-int Http2Session::Callbacks::OnFrame(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
+int Http2Session::Callbacks::OnFrame(nghttp2_session* /*session*/, const nghttp2_frame* frame,
+                                     void* user_data) {
   auto* const self = static_cast<Http2Session*>(user_data);
   State& state = *self->state_;
   switch (frame->hd.type) {
@@ -115,7 +115,6 @@ int Http2Session::Callbacks::OnFrame(nghttp2_session* session, const nghttp2_fra
       state.owner->OnGoAway(frame->goaway.last_stream_id, frame->goaway.error_code);
       return 0;
     default:
-      static_cast<void>(session);
       return 0;
   }
 }

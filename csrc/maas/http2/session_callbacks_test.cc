@@ -29,19 +29,13 @@ std::pair<uint32_t, std::string> GoAwayIn(const std::string& sent) {
   return found;
 }
 
-struct Hostile {
-  explicit Hostile(const Http2Session::Options& options = {})
-      : session(Http2Session::Role::kServer, options, &clock, &owner) {
-    Drain(&session);
-  }
+struct Hostile : LoneServer {
+  explicit Hostile(const Http2Session::Options& options = {}) : LoneServer(options) { Drain(&session); }
   bool Send(const std::string& bytes) {
     const bool more = ReadLikeASocket(&session, bytes);
     sent += Drain(&session);
     return more && !session.over();
   }
-  FakeClock clock;
-  RecordingOwner owner;
-  Http2Session session;
   std::string sent;
 };
 
@@ -95,10 +89,7 @@ TEST(SessionAbuse, ResetsStreamsWithFieldsThatAreNone) {
 }
 
 TEST(SessionAbuse, BearsCancelledCallsButNotRapidReset) {
-  Http2Session::Options options;
-  options.reset_burst = 50;
-  options.resets_per_second = 10;
-  Hostile peer(options);
+  Hostile peer({.reset_burst = 50, .resets_per_second = 10});
   ASSERT_TRUE(peer.Send(GreetingAndAck()));
   uint32_t id = 1;
   const auto open_and_reset = [&] {
@@ -115,10 +106,7 @@ TEST(SessionAbuse, BearsCancelledCallsButNotRapidReset) {
 }
 
 TEST(SessionAbuse, CountsStreamsThatThePeerMakesUsReset) {
-  Http2Session::Options options;
-  options.reset_burst = 50;
-  options.resets_per_second = 0;
-  Hostile peer(options);
+  Hostile peer({.reset_burst = 50, .resets_per_second = 0});
   ASSERT_TRUE(peer.Send(GreetingAndAck()));
   bool more = true;
   uint32_t opened = 0;
@@ -132,10 +120,7 @@ TEST(SessionAbuse, CountsStreamsThatThePeerMakesUsReset) {
 }
 
 TEST(SessionAbuse, DoesNotCountResetsOfAnsweredCalls) {
-  Http2Session::Options options;
-  options.reset_burst = 1;
-  options.resets_per_second = 0;
-  Hostile peer(options);
+  Hostile peer({.reset_burst = 1, .resets_per_second = 0});
   peer.owner.on_request = [&](int32_t id, RecordingStream* stream, bool) {
     peer.session.Attach(id, stream);
     peer.session.SendHeaders(stream, Views(kAnswer));
@@ -148,9 +133,7 @@ TEST(SessionAbuse, DoesNotCountResetsOfAnsweredCalls) {
 }
 
 TEST(SessionAbuse, EndsPingsThatComeTooOften) {
-  Http2Session::Options options;
-  options.min_ping_interval_ns = 1'000'000'000;
-  Hostile peer(options);
+  Hostile peer({.min_ping_interval_ns = 1'000'000'000});
   const std::string ping = Frame(FrameType::kPing, 0, 0, "12345678");
   ASSERT_TRUE(peer.Send(GreetingAndAck() + ping));
   EXPECT_TRUE(peer.Send(ping));
@@ -161,9 +144,7 @@ TEST(SessionAbuse, EndsPingsThatComeTooOften) {
 }
 
 TEST(SessionAbuse, BearsPingsBetweenAnswers) {
-  Http2Session::Options options;
-  options.min_ping_interval_ns = 1'000'000'000;
-  Hostile peer(options);
+  Hostile peer({.min_ping_interval_ns = 1'000'000'000});
   const std::string ping = Frame(FrameType::kPing, 0, 0, "12345678");
   ASSERT_TRUE(peer.Send(GreetingAndAck() + RequestFrame(1, false)));
   peer.session.SendHeaders(peer.owner.streams.at(1).get(), Views(kAnswer));
@@ -290,16 +271,14 @@ TEST(SessionAbuse, ASmallBombDoesNotGrow) {
 
 TEST(SessionAbuse, RefusesTheStreamsBeyondTheLimitAndNoMore) {
   const auto reset = [](uint32_t id) { return Frame(FrameType::kRst, 0, id, BigEndian(kRefused, 4)); };
-  Http2Session::Options options;
-  options.max_concurrent_streams = 3;
-  Hostile peer(options);
+  Hostile peer({.max_concurrent_streams = 3});
   std::string bytes = GreetingAndAck();
   for (uint32_t id = 1; id <= 9; id += 2) bytes += RequestFrame(id, false);
   EXPECT_TRUE(peer.Send(bytes + Frame(FrameType::kData, 0, 7, "body") + RequestFrame(11, true)));
   EXPECT_EQ(peer.owner.requests.size(), 3U);
   EXPECT_EQ(peer.session.streams(), 3U);
-  for (const uint32_t id : {7, 9, 11}) EXPECT_NE(peer.sent.find(reset(id)), std::string::npos) << id;
-  for (const uint32_t id : {1, 3, 5}) EXPECT_EQ(peer.sent.find(reset(id)), std::string::npos) << id;
+  for (const uint32_t id : {7U, 9U, 11U}) EXPECT_NE(peer.sent.find(reset(id)), std::string::npos) << id;
+  for (const uint32_t id : {1U, 3U, 5U}) EXPECT_EQ(peer.sent.find(reset(id)), std::string::npos) << id;
   // One that ends makes room for one.
   EXPECT_TRUE(peer.Send(Frame(FrameType::kRst, 0, 3, BigEndian(8, 4)) + RequestFrame(13, false) +
                         RequestFrame(15, false)));
@@ -309,11 +288,7 @@ TEST(SessionAbuse, RefusesTheStreamsBeyondTheLimitAndNoMore) {
 }
 
 TEST(SessionAbuse, EndsWhenStreamsBeyondTheLimitComeWithoutEnd) {
-  Http2Session::Options options;
-  options.max_concurrent_streams = 1;
-  options.reset_burst = 50;
-  options.resets_per_second = 0;
-  Hostile peer(options);
+  Hostile peer({.max_concurrent_streams = 1, .reset_burst = 50, .resets_per_second = 0});
   ASSERT_TRUE(peer.Send(GreetingAndAck() + RequestFrame(1, false)));
   uint32_t refused = 0;
   while (refused < 100 && peer.Send(RequestFrame(3 + 2 * refused, true))) ++refused;
@@ -323,12 +298,8 @@ TEST(SessionAbuse, EndsWhenStreamsBeyondTheLimitComeWithoutEnd) {
 }
 
 TEST(SessionSettings, NameTheLimitOfStreams) {
-  Http2Session::Options options;
-  options.max_concurrent_streams = 7;
-  FakeClock clock;
-  RecordingOwner owner;
-  Http2Session session(Http2Session::Role::kServer, options, &clock, &owner);
-  const std::string sent = Drain(&session);
+  LoneServer server({.max_concurrent_streams = 7});
+  const std::string sent = Drain(&server.session);
   const FrameHead head = FrameHead::Parse(AsBytes(sent).data());
   ASSERT_EQ(head.type, FrameType::kSettings);
   std::vector<std::string> limits;

@@ -2,9 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <memory>
 #include <random>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -44,14 +42,9 @@ std::string Difference(const std::string& a, const std::string& b) {
          std::to_string(at);
 }
 
-struct Server {
-  explicit Server(size_t room = 0) : session(Http2Session::Role::kServer, {}, &clock, &owner) {
-    owner.room = room;
-  }
+struct Server : LoneServer {
+  explicit Server(size_t room = 0) { owner.room = room; }
   RecordingStream& Stream(int32_t id) { return *owner.streams.at(id); }
-  FakeClock clock;
-  RecordingOwner owner;
-  Http2Session session;
 };
 
 TEST(SessionRead, ReceivesALargeBodyWhereItIsRead) {

@@ -18,11 +18,18 @@ constexpr uint32_t kCalm = 11;
 
 using GoAways = std::vector<std::pair<int32_t, uint32_t>>;
 
+// A server whose client has opened stream 1, and goes on with it.
+struct AskedServer : LoneServer {
+  explicit AskedServer(const Http2Session::Options& options = {}) : LoneServer(options) {
+    Drain(&session);
+    EXPECT_TRUE(session.Received(AsBytes(GreetingAndAck() + RequestFrame(1, false))));
+  }
+};
+
 TEST(SessionShutdown, LosesNothingThatWasOnItsWay) {
   RecordingStream first, second;
   Pair pair;
-  ASSERT_TRUE(pair.Open(&first, true));
-  pair.Run();
+  pair.Begin(&first, true);
   pair.server.BeginShutdown();
   const std::string notice = Drain(&pair.server);
   EXPECT_FALSE(pair.server.shutting_down());
@@ -49,8 +56,7 @@ TEST(SessionShutdown, LosesNothingThatWasOnItsWay) {
 TEST(SessionShutdown, TellsTheClientThatItMayOpenNoMore) {
   RecordingStream first, second;
   Pair pair;
-  ASSERT_TRUE(pair.Open(&first, true));
-  pair.Run();
+  pair.Begin(&first, true);
   pair.server.BeginShutdown();
   pair.server.BeginShutdown();
   pair.Run();
@@ -63,13 +69,8 @@ TEST(SessionShutdown, TellsTheClientThatItMayOpenNoMore) {
 }
 
 TEST(SessionShutdown, LimitsStreamsUntilTheEnd) {
-  FakeClock clock;
-  RecordingOwner owner;
-  Http2Session::Options options;
-  options.max_concurrent_streams = 1;
-  Http2Session session(Http2Session::Role::kServer, options, &clock, &owner);
-  Drain(&session);
-  ASSERT_TRUE(session.Received(AsBytes(GreetingAndAck() + RequestFrame(1, false))));
+  AskedServer server({.max_concurrent_streams = 1});
+  Http2Session& session = server.session;
   session.BeginShutdown();
   Drain(&session);
   EXPECT_FALSE(session.shutting_down());
@@ -79,29 +80,25 @@ TEST(SessionShutdown, LimitsStreamsUntilTheEnd) {
   Drain(&session);
   ASSERT_TRUE(session.Received(AsBytes(RequestFrame(5, true))));
   EXPECT_EQ(Drain(&session), "");
-  EXPECT_EQ(owner.requests.size(), 1U);
+  EXPECT_EQ(server.owner.requests.size(), 1U);
   EXPECT_EQ(session.streams(), 1U);
 }
 
 TEST(SessionShutdown, IgnoresStreamsThatComeAfterTheEnd) {
-  FakeClock clock;
-  RecordingOwner owner;
-  Http2Session session(Http2Session::Role::kServer, {}, &clock, &owner);
-  Drain(&session);
-  ASSERT_TRUE(session.Received(AsBytes(GreetingAndAck() + RequestFrame(1, false))));
+  AskedServer server;
+  Http2Session& session = server.session;
   session.GoAway(0, "bye");
   Drain(&session);
   EXPECT_TRUE(session.shutting_down());
   ASSERT_TRUE(session.Received(AsBytes(RequestFrame(3, true))));
-  EXPECT_EQ(owner.requests.size(), 1U);
+  EXPECT_EQ(server.owner.requests.size(), 1U);
   EXPECT_FALSE(session.over());
 }
 
 TEST(SessionShutdown, GoAwayWithAnErrorLetsStreamsGoOn) {
   RecordingStream call;
   Pair pair;
-  ASSERT_TRUE(pair.Open(&call, true));
-  pair.Run();
+  pair.Begin(&call, true);
   pair.server.GoAway(kCalm, "calm down");
   pair.Run();
   EXPECT_EQ(pair.client_owner.go_aways, (GoAways{{call.id(), kCalm}}));
@@ -114,8 +111,7 @@ TEST(SessionShutdown, GoAwayWithAnErrorLetsStreamsGoOn) {
 TEST(SessionShutdown, RefusesWhatTheServerDidNotTake) {
   RecordingStream taken, lost;
   Pair pair;
-  ASSERT_TRUE(pair.Open(&taken, true));
-  pair.Run();
+  pair.Begin(&taken, true);
   pair.server.GoAway(0, "");
   const std::string last = Drain(&pair.server);
   ASSERT_TRUE(pair.Open(&lost, true));
@@ -140,15 +136,12 @@ TEST(SessionShutdown, OfAClientSaysSoAtOnce) {
 }
 
 TEST(SessionShutdown, IsQuietAfterTheEnd) {
-  FakeClock clock;
-  RecordingOwner owner;
-  Http2Session session(Http2Session::Role::kServer, {}, &clock, &owner);
-  Drain(&session);
-  ASSERT_TRUE(session.Received(AsBytes(GreetingAndAck() + RequestFrame(1, false))));
+  AskedServer server;
+  Http2Session& session = server.session;
   EXPECT_FALSE(session.Received(AsBytes(std::string(1000, '\xff'))) && session.Produce());
   EXPECT_TRUE(session.over());
   Drain(&session);
-  RecordingStream* const handler = owner.streams.at(1).get();
+  RecordingStream* const handler = server.owner.streams.at(1).get();
   session.SendHeaders(handler, Views(kAnswer));
   session.SendBody(handler, MakeChunk("x"));
   session.SendTrailers(handler, Views(kTrailers));

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "maas/http2/limits.h"
@@ -40,10 +39,10 @@ struct Http2Session::Callbacks {
                       uint8_t flags, void* user_data);
   static int OnDataChunk(nghttp2_session* session, uint8_t flags, int32_t stream_id, const uint8_t* data,
                          size_t size, void* user_data);
-  static int OnFrame(nghttp2_session* session, const nghttp2_frame* frame, void* user_data);
+  static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user_data);
   static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user_data);
-  static int OnStreamClose(nghttp2_session* session, int32_t stream_id, uint32_t error, void* user_data);
-  static int SendData(nghttp2_session* session, nghttp2_frame* frame, const uint8_t* head, size_t length,
+  static int OnStreamClose(nghttp2_session*, int32_t stream_id, uint32_t error, void* user_data);
+  static int SendData(nghttp2_session*, nghttp2_frame* frame, const uint8_t* head, size_t length,
                       nghttp2_data_source* source, void* user_data);
   static int OnError(nghttp2_session*, int code, const char* text, size_t size, void* user_data);
 

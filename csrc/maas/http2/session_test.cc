@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <string>
-
 #include "maas/http2/session_testing.h"
 
 namespace maas {
@@ -50,12 +48,11 @@ TEST(Http2Session, MayBeAnsweredWithinOnRequest) {
     pair.server.SendHeadersAndEnd(stream, Views({{":status", "200"}, {"grpc-status", "12"}}));
   };
   RecordingStream call;
-  ASSERT_TRUE(pair.Open(&call, true));
-  pair.Run();
+  RecordingStream* const handler = pair.Begin(&call, true);
   ASSERT_EQ(call.blocks.size(), 1U);
   EXPECT_EQ(FindHeader(Views(call.blocks[0]), "grpc-status"), "12");
   EXPECT_EQ(call.closed, 0U);
-  EXPECT_EQ(pair.AtServer(call)->ends, 1);
+  EXPECT_EQ(handler->ends, 1);
 }
 
 TEST(Http2Session, ResetsARequestThatGoesOnAfterItsAnswer) {
@@ -65,20 +62,17 @@ TEST(Http2Session, ResetsARequestThatGoesOnAfterItsAnswer) {
     pair.Answer(stream, "enough");
   };
   RecordingStream call;
-  ASSERT_TRUE(pair.Open(&call));
-  pair.Run();
+  RecordingStream* const handler = pair.Begin(&call);
   EXPECT_EQ(call.body, "enough");
   EXPECT_EQ(call.closed, 0U);
-  EXPECT_EQ(pair.AtServer(call)->closed, 0U);
-  EXPECT_EQ(pair.AtServer(call)->ends, 0);
+  EXPECT_EQ(handler->closed, 0U);
+  EXPECT_EQ(handler->ends, 0);
 }
 
 TEST(Http2Session, SendsMessagesOfAStreamWhenTheyCome) {
   RecordingStream call;
   Pair pair;
-  ASSERT_TRUE(pair.Open(&call));
-  pair.Run();
-  RecordingStream* const handler = pair.AtServer(call);
+  RecordingStream* const handler = pair.Begin(&call);
   pair.server.SendHeaders(handler, Views(kAnswer));
   pair.Run();
   EXPECT_EQ(call.blocks.size(), 1U);
@@ -99,11 +93,10 @@ TEST(Http2Session, SendsMessagesOfAStreamWhenTheyCome) {
 TEST(Http2Session, EndsAnAnswerWithoutTrailers) {
   RecordingStream call;
   Pair pair;
-  ASSERT_TRUE(pair.Open(&call, true));
+  RecordingStream* const handler = pair.Begin(&call, true);
+  pair.server.SendHeaders(handler, Views(kAnswer));
   pair.Run();
-  pair.server.SendHeaders(pair.AtServer(call), Views(kAnswer));
-  pair.Run();
-  pair.server.SendEnd(pair.AtServer(call));
+  pair.server.SendEnd(handler);
   pair.Run();
   EXPECT_EQ(call.ends, 1);
   EXPECT_EQ(call.closed, 0U);
@@ -112,10 +105,9 @@ TEST(Http2Session, EndsAnAnswerWithoutTrailers) {
 TEST(Http2Session, SendsTrailersAfterNoBodyAtAll) {
   RecordingStream call;
   Pair pair;
-  ASSERT_TRUE(pair.Open(&call, true));
-  pair.Run();
-  pair.server.SendHeaders(pair.AtServer(call), Views(kAnswer));
-  pair.server.SendTrailers(pair.AtServer(call), Views(kTrailers));
+  RecordingStream* const handler = pair.Begin(&call, true);
+  pair.server.SendHeaders(handler, Views(kAnswer));
+  pair.server.SendTrailers(handler, Views(kTrailers));
   pair.Run();
   ASSERT_EQ(call.blocks.size(), 2U);
   EXPECT_EQ(call.blocks[1], kTrailers);
@@ -155,9 +147,7 @@ TEST(Http2Session, RefusesAStreamThatNobodyHandles) {
 TEST(Http2Session, IgnoresWhatIsSentOnAClosedStream) {
   RecordingStream call;
   Pair pair;
-  ASSERT_TRUE(pair.Open(&call));
-  pair.Run();
-  RecordingStream* const handler = pair.AtServer(call);
+  RecordingStream* const handler = pair.Begin(&call);
   pair.client.Reset(&call, kCancel);
   pair.Run();
   ASSERT_TRUE(handler->closed.has_value());
@@ -173,9 +163,7 @@ TEST(Http2Session, IgnoresWhatIsSentOnAClosedStream) {
 TEST(Http2Session, ReplacesAHandlerWithItsUnsentBody) {
   RecordingStream call, other;
   Pair pair;
-  ASSERT_TRUE(pair.Open(&call));
-  pair.Run();
-  RecordingStream* const handler = pair.AtServer(call);
+  RecordingStream* const handler = pair.Begin(&call);
   pair.server.SendHeaders(handler, Views(kAnswer));
   pair.server.SendBody(handler, MakeChunk("begun, "));
   pair.server.Replace(handler, &other);

@@ -1,6 +1,8 @@
 // For tests: handlers that write down what they are told, two sessions glued in memory, frames made by hand.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -18,7 +20,7 @@
 
 #include "maas/base/clock.h"
 #include "maas/http2/session.h"
-#include "maas/net/chunk.h"
+#include "maas/net/chunk_testing.h"
 
 namespace maas {
 
@@ -28,14 +30,6 @@ inline std::span<const std::byte> AsBytes(std::string_view text) {
 
 inline std::string AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-inline Chunk MakeChunk(std::string_view text) {
-  Chunk chunk;
-  if (!chunk.Reserve(std::max<size_t>(text.size(), 1))) return chunk;
-  std::ranges::copy(AsBytes(text), chunk.data());
-  chunk.set_size(text.size());
-  return chunk;
 }
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
@@ -233,6 +227,16 @@ inline std::string RequestFrame(uint32_t stream, bool end, const Fields& fields 
   return Frame(FrameType::kHeaders, flags, stream, HeaderBlock(fields));
 }
 
+// A server's session whose peer the test is.
+struct LoneServer {
+  explicit LoneServer(const Http2Session::Options& options = {})
+      : session(Http2Session::Role::kServer, options, &clock, &owner) {}
+
+  FakeClock clock;
+  RecordingOwner owner;
+  Http2Session session;
+};
+
 // A client and a server and what is between.
 struct Pair {
   explicit Pair(const Http2Session::Options& options = {}, const Http2Session::Options& client_options = {})
@@ -251,6 +255,12 @@ struct Pair {
   }
   bool Open(RecordingStream* stream, bool end = false, const Fields& fields = kRequest) {
     return client.Open(stream, Views(fields), end);
+  }
+  // Opens a stream, and gives its handler at the server.
+  RecordingStream* Begin(RecordingStream* stream, bool end = false) {
+    EXPECT_TRUE(Open(stream, end));
+    Run();
+    return AtServer(*stream);
   }
   RecordingStream* AtServer(const RecordingStream& stream) {
     return server_owner.streams.at(stream.id()).get();

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <utility>
 
 #include "maas/http2/field_list.h"
@@ -75,8 +74,8 @@ bool Http2Session::Open(Http2Stream* stream, Headers headers, bool end) {
   if (ended_ || nghttp2_session_check_request_allowed(state.session.get()) == 0) return false;
   const FieldList fields(headers);
   const NghttpDataProvider body{{.ptr = nullptr}, Callbacks::ReadBody};
-  const int32_t id =
-      SubmitRequest(state.session.get(), fields.data(), fields.size(), end ? nullptr : &body, stream);
+  const int32_t id = SubmitRequest(state.session.get(), nullptr, fields.data(), fields.size(),
+                                   end ? nullptr : &body, stream);
   if (id < 0) return false;
   Link(id, stream);
   stream->ending_ = end;

@@ -21,9 +21,7 @@ Http2Session::Options Windows(uint32_t stream, uint32_t connection = 16U << 20) 
 
 // A call whose request is done.
 RecordingStream* Begin(Pair* pair, RecordingStream* call) {
-  EXPECT_TRUE(pair->Open(call, true));
-  pair->Run();
-  RecordingStream* const handler = pair->AtServer(*call);
+  RecordingStream* const handler = pair->Begin(call, true);
   pair->server.SendHeaders(handler, Views(kAnswer));
   return handler;
 }

@@ -23,7 +23,6 @@ class MemoryBudget {
   void Give(size_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
 
   size_t used() const { return used_.load(std::memory_order_relaxed); }
-  size_t limit() const { return limit_; }
 
  private:
   const size_t limit_;

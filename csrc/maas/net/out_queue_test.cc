@@ -8,7 +8,8 @@
 #include <random>
 #include <string>
 #include <string_view>
-#include <utility>
+
+#include "maas/net/chunk_testing.h"
 
 namespace maas {
 namespace {
@@ -16,11 +17,7 @@ namespace {
 std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 std::shared_ptr<const Chunk> ChunkOf(std::string_view text) {
-  auto chunk = std::make_shared<Chunk>();
-  EXPECT_TRUE(chunk->Reserve(text.size()));
-  std::ranges::copy(Bytes(text), chunk->data());
-  chunk->set_size(text.size());
-  return chunk;
+  return std::make_shared<const Chunk>(MakeChunk(text));
 }
 
 // What Gather() shows in `pieces` pieces.

@@ -1,4 +1,6 @@
 // Sockets: listening, accepting, connecting, and the descriptors that stand for them.
+//
+// Threads: any; a descriptor has one owner.
 #pragma once
 
 #include <cstdint>

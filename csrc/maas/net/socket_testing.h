@@ -1,7 +1,6 @@
 // Sockets of the other side, for tests: clients of this machine, and what accepts them.
 #pragma once
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -58,10 +57,15 @@ inline uint16_t LocalPort(const FileDescriptor& socket) {
                                              : reinterpret_cast<sockaddr_in&>(address).sin_port);
 }
 
+// Whether one of `events` comes within so many milliseconds.
+inline bool IsReady(int fd, int16_t events, int wait_ms) {
+  pollfd waits{fd, events, 0};
+  return poll(&waits, 1, wait_ms) == 1;
+}
+
 // Waits for a connection at most some seconds.
 inline bool AcceptWithin(const FileDescriptor& listening, FileDescriptor* out, std::string* address) {
-  pollfd waits{listening.get(), POLLIN, 0};
-  if (poll(&waits, 1, 10'000) != 1) return false;
+  if (!IsReady(listening.get(), POLLIN, 10'000)) return false;
   Status failure;
   const bool accepted = Accept(listening, out, address, &failure);
   EXPECT_TRUE(failure.ok());

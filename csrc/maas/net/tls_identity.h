@@ -1,4 +1,4 @@
-// Who a client is, by the certificate that it showed.
+// Who a client is, by the certificate that it showed. Called by its transport, when the handshake is done.
 #pragma once
 
 #include <openssl/ssl.h>

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <utility>
 
 #include "maas/net/socket.h"
 #include "maas/net/transport.h"

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
 
-#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>

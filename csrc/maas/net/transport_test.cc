@@ -30,10 +30,7 @@ class PlainTransport : public testing::Test {
   }
 
   // Waits until the transport has something to read.
-  void AwaitReadable() const {
-    pollfd waits{transport_->fd(), POLLIN, 0};
-    ASSERT_EQ(poll(&waits, 1, 10'000), 1);
-  }
+  void AwaitReadable() const { ASSERT_TRUE(IsReady(transport_->fd(), POLLIN, 10'000)); }
 
   FileDescriptor peer_;
   std::unique_ptr<Transport> transport_;

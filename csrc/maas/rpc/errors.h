@@ -1,5 +1,4 @@
-// Errors that belong to gRPC itself rather than to what it serves. Their reason is empty where grpcio sends
-// no details either.
+// The error that several of gRPC's parts have in common.
 #pragma once
 
 #include "maas/base/status.h"

@@ -1,7 +1,6 @@
 #include "maas/rpc/message_reader.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cstring>
@@ -16,25 +15,7 @@ namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
 
-std::string Prefix(size_t size, uint8_t flag = 0) {
-  std::string prefix(1, static_cast<char>(flag));
-  for (int shift = 24; shift >= 0; shift -= 8) prefix += static_cast<char>(size >> shift & 255);
-  return prefix;
-}
-
-std::string Gzip(std::string_view text) {
-  z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, 31, 9, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
-  stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
+std::string Gzip(std::string_view text) { return Compress(text, Encoding::kGzip); }
 
 // Feeds all of `bytes`, in pieces of at most `piece`, into Room() where `in_place` and there is some.
 Status Read(MessageReader* reader, std::string_view bytes, size_t piece, bool in_place,

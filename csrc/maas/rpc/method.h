@@ -4,9 +4,7 @@
 // thread's; no two calls at a time.
 #pragma once
 
-#include <cstdint>
 #include <memory>
-#include <string_view>
 
 #include "maas/http2/headers.h"
 #include "maas/net/chunk.h"

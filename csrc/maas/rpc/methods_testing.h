@@ -1,16 +1,24 @@
-// Methods that tests watch and steer. Threads: one at a time.
+// Methods that tests watch and steer, and a connection that serves them. Threads: one at a time.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "maas/rpc/method.h"
 #include "maas/rpc/rpc_testing.h"
 #include "maas/rpc/server_call.h"
+#include "maas/rpc/server_connection.h"
 
 namespace maas {
+
+// Of grpc-status.
+inline constexpr int kOk = 0, kInvalidArgument = 3, kDeadlineExceeded = 4, kResourceExhausted = 8,
+                     kUnimplemented = 12, kInternal = 13, kUnavailable = 14;
 
 // Does what a test says, or nothing: the call is left waiting.
 class FakeUnary final : public UnaryMethod {
@@ -78,6 +86,42 @@ class FakeStream final : public StreamMethod {
     FakeStream* const method_;
     ServerCall* const call_;
   };
+};
+
+// A client and a connection that serves /t.T/Unary and /t.T/Stream, from the first Connect() on.
+class RpcTest : public testing::Test {
+ protected:
+  explicit RpcTest(size_t budget, bool unary_hands_over = false) : budget_(budget), unary_(unary_hands_over) {
+    methods_.Add("/t.T/Unary", {.unary = &unary_});
+    methods_.Add("/t.T/Stream", {.stream = &stream_});
+    options_.budget = &budget_;
+  }
+  // Nothing that was received or held back outlives its connection.
+  void TearDown() override {
+    Disconnect();
+    EXPECT_EQ(budget_.used(), 0U);
+  }
+  // Both anew, with options_ as they are now.
+  void Connect(Fallback* fallback = nullptr) {
+    Disconnect();
+    connection_.emplace(options_, &clock_, &peer_, &methods_, fallback);
+    client_.emplace(&*connection_);
+  }
+  void Disconnect() {
+    client_.reset();
+    connection_.reset();
+  }
+
+  FakeClock clock_{1'000'000'000};
+  Peer peer_{
+      .address = "ipv4:127.0.0.1:1", .certificate_pem = {}, .common_name = {}, .alternative_names = {}};
+  MemoryBudget budget_;
+  FakeUnary unary_;
+  FakeStream stream_;
+  MethodTable methods_;
+  ServerConnection::Options options_;
+  std::optional<ServerConnection> connection_;
+  std::optional<RpcClient> client_;
 };
 
 }  // namespace maas

@@ -7,6 +7,9 @@
 // Threads: one at a time.
 #pragma once
 
+#include <gtest/gtest.h>
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -20,6 +23,8 @@
 
 #include "maas/base/clock.h"
 #include "maas/http2/session.h"
+#include "maas/net/chunk_testing.h"
+#include "maas/rpc/compression.h"
 #include "maas/rpc/message_reader.h"
 #include "maas/rpc/metadata.h"
 #include "maas/rpc/server_connection.h"
@@ -34,18 +39,36 @@ inline std::string TextOf(std::span<const std::byte> bytes) {
 
 // `text` behind room for gRPC's prefix, as ServerCall::Answer() takes it.
 inline Chunk AnswerOf(std::string_view text) {
-  Chunk chunk;
-  if (!chunk.Reserve(kMessagePrefix + text.size())) return chunk;
-  chunk.set_size(kMessagePrefix + text.size());
-  if (!text.empty()) std::memcpy(chunk.data() + kMessagePrefix, text.data(), text.size());
-  return chunk;
+  return MakeChunk(std::string(kMessagePrefix, '\0').append(text));
+}
+
+// What goes before a message of `size` bytes.
+inline std::string Prefix(size_t size, uint8_t flag = 0) {
+  std::string prefix(1, static_cast<char>(flag));
+  for (int shift = 24; shift >= 0; shift -= 8) prefix += static_cast<char>(size >> shift & 255);
+  return prefix;
 }
 
 // A message with its prefix, as it goes over the wire.
 inline std::string Framed(std::string_view message, uint8_t flag = 0) {
-  std::string framed(1, static_cast<char>(flag));
-  for (int shift = 24; shift >= 0; shift -= 8) framed += static_cast<char>(message.size() >> shift & 255);
-  return framed.append(message);
+  return Prefix(message.size(), flag).append(message);
+}
+
+// What Decompress() undoes. REQUIRES: not kIdentity.
+inline std::string Compress(std::string_view text, Encoding encoding) {
+  z_stream stream{};
+  EXPECT_EQ(deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, encoding == Encoding::kGzip ? 31 : 15, 9,
+                         Z_DEFAULT_STRATEGY),
+            Z_OK);
+  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
+  stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
 }
 
 inline std::string PercentDecode(std::string_view text) {
@@ -150,12 +173,7 @@ class RpcClient final : private Http2Session::Owner {
   }
   void Send(Call* call, std::string_view message) { SendRaw(call, Framed(message), false); }
   void SendRaw(Call* call, std::string_view body, bool end) {
-    Chunk chunk;
-    if (chunk.Reserve(body.size())) {
-      chunk.set_size(body.size());
-      if (!body.empty()) std::memcpy(chunk.data(), body.data(), body.size());
-    }
-    if (!body.empty()) session_.SendBody(call, std::move(chunk));
+    if (!body.empty()) session_.SendBody(call, MakeChunk(body));
     if (end) session_.SendEnd(call);
     Exchange();
   }

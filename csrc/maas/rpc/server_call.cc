@@ -5,6 +5,7 @@
 #include <cassert>
 #include <charconv>
 #include <cstring>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -62,11 +63,11 @@ ServerCall::~ServerCall() {
 const Peer& ServerCall::peer() const { return *connection_->peer_; }
 
 bool ServerCall::Keep(Headers headers) {
-  headers_.Keep(headers);
+  headers_ = EncodeFields(headers);
   MemoryBudget* const budget = connection_->options_.budget;
-  if (budget == nullptr || headers_.bytes() <= kFreeHeaders) return true;
-  if (!budget->Take(headers_.bytes())) return false;
-  taken_ += headers_.bytes();
+  if (budget == nullptr || headers_.capacity() <= kFreeHeaders) return true;
+  if (!budget->Take(headers_.capacity())) return false;
+  taken_ += headers_.capacity();
   return true;
 }
 
@@ -234,7 +235,8 @@ void ServerCall::Fail(const Status& status) {
 void ServerCall::HandOver(Chunk request) {
   if (ended_) return;
   assert(requested_ && method_.unary->hands_over());
-  const std::vector<HeaderField> fields = headers_.Fields();
+  std::vector<HeaderField> fields;
+  for (std::string_view left = headers_; !left.empty();) fields.push_back(TakeField(&left));
   Fallback* const fallback = connection_->fallback_;
   if (fallback != nullptr && fallback->refuses()) {
     ended_ = true;

@@ -16,7 +16,6 @@
 #include "maas/net/chunk.h"
 #include "maas/net/transport.h"
 #include "maas/rpc/deadline_heap.h"
-#include "maas/rpc/kept_headers.h"
 #include "maas/rpc/message_reader.h"
 #include "maas/rpc/method.h"
 #include "maas/rpc/request_head.h"
@@ -56,8 +55,6 @@ class ServerCall final : public Http2Stream, public DeadlineHeap::Member {
   void PauseReading() { paused_ = true; }
   // May call the handler.
   void ResumeReading();
-  // Whether the caller is done sending.
-  bool half_closed() const { return half_closed_; }
 
   // Of the session.
   void OnHeaders(Headers headers, bool end) override;
@@ -95,7 +92,7 @@ class ServerCall final : public Http2Stream, public DeadlineHeap::Member {
   const std::string tenant_;
   MessageReader reader_;
   std::unique_ptr<StreamHandler> handler_;  // Of a stream that started.
-  KeptHeaders headers_;                     // If the method hands over.
+  std::string headers_;                     // EncodeFields()'s, if the method hands over.
   Chunk held_;                              // What came while reading was paused; from held_from_ on.
   size_t held_from_ = 0;
   size_t taken_ = 0;        // From the budget: for what is held, and for header fields.

@@ -3,58 +3,30 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "maas/rpc/methods_testing.h"
-#include "maas/rpc/rpc_testing.h"
-#include "maas/rpc/server_connection.h"
 
 namespace maas {
 namespace {
 
 using testing::ElementsAre;
 
-constexpr int kOk = 0;
-constexpr int kInvalidArgument = 3;
-constexpr int kResourceExhausted = 8;
-constexpr int kUnimplemented = 12;
-constexpr int kInternal = 13;
-
 std::string EncodeReason(const Status& status) { return status.reason() + ":" + status.message(); }
 
-// One connection with one unary method, /t.T/Unary.
-class UnaryCallTest : public testing::Test {
+class UnaryCallTest : public RpcTest {
  protected:
-  UnaryCallTest() {
-    methods_.Add("/t.T/Unary", {.unary = &unary_});
+  UnaryCallTest() : RpcTest(size_t{1} << 20) {
     options_.max_message_bytes = 1000;
-    options_.budget = &budget_;
     options_.encode_details = &EncodeReason;
-    connection_.emplace(options_, &clock_, &peer_, &methods_, nullptr);
-    client_.emplace(&*connection_);
-  }
-  ~UnaryCallTest() override {
-    client_.reset();
-    connection_.reset();
-    EXPECT_EQ(budget_.used(), 0U);
+    Connect();
   }
   void AnswerAtOnce() {
     unary_.on_request = [](ServerCall* call, Chunk request) {
       call->Answer(AnswerOf("re: " + TextOf(request.bytes())));
     };
   }
-
-  FakeClock clock_;
-  Peer peer_{
-      .address = "ipv4:127.0.0.1:1", .certificate_pem = {}, .common_name = {}, .alternative_names = {}};
-  MemoryBudget budget_{size_t{1} << 20};
-  FakeUnary unary_;
-  MethodTable methods_;
-  ServerConnection::Options options_;
-  std::optional<ServerConnection> connection_;
-  std::optional<RpcClient> client_;
 };
 
 TEST_F(UnaryCallTest, IsAnsweredAtOnce) {
@@ -68,7 +40,7 @@ TEST_F(UnaryCallTest, IsAnsweredAtOnce) {
   EXPECT_EQ(call->blocks.size(), 2U);
   EXPECT_TRUE(call->closed);
   EXPECT_EQ(call->error, 0U);
-  EXPECT_EQ(connection_->calls(), 0U);
+  EXPECT_EQ(connection_->session().streams(), 0U);
   EXPECT_TRUE(unary_.cancelled.empty());
 }
 
@@ -147,7 +119,7 @@ TEST_F(UnaryCallTest, IsResetInOrderWhenItsAnswerDoesNotWaitForItsEnd) {
   EXPECT_EQ(call->status(), kOk);
   EXPECT_TRUE(call->closed);
   EXPECT_EQ(call->error, 0U);
-  EXPECT_EQ(connection_->calls(), 0U);
+  EXPECT_EQ(connection_->session().streams(), 0U);
 }
 
 TEST_F(UnaryCallTest, ComesInAnyPieces) {
@@ -194,7 +166,7 @@ TEST_F(UnaryCallTest, TellsItsMethodOnceThatTheCallerWent) {
   RpcClient::Call* call = client_->Unary("/t.T/Unary", "hi");
   client_->Cancel(call);
   EXPECT_THAT(unary_.cancelled, ElementsAre(unary_.calls[0]));
-  EXPECT_EQ(connection_->calls(), 0U);
+  EXPECT_EQ(connection_->session().streams(), 0U);
 }
 
 TEST_F(UnaryCallTest, CannotBeAnsweredWhenTheCallerWent) {
@@ -219,8 +191,7 @@ TEST_F(UnaryCallTest, IsCancelledWithItsConnection) {
   client_->Unary("/t.T/Unary", "1");
   client_->Unary("/t.T/Unary", "2");
   client_->Raw(RpcClient::Request("/t.T/Unary"), Framed("hi").substr(0, 6), false);
-  client_.reset();
-  connection_.reset();
+  Disconnect();
   EXPECT_THAT(unary_.cancelled, testing::UnorderedElementsAreArray(unary_.calls));
   EXPECT_EQ(unary_.calls.size(), 2U);
 }
@@ -229,8 +200,7 @@ TEST_F(UnaryCallTest, IsNotCancelledAfterItsAnswer) {
   AnswerAtOnce();
   client_->Unary("/t.T/Unary", "1");
   connection_->session().Received(std::span<const std::byte>());
-  client_.reset();
-  connection_.reset();
+  Disconnect();
   EXPECT_TRUE(unary_.cancelled.empty());
 }
 
@@ -243,26 +213,22 @@ TEST_F(UnaryCallTest, LeavesWhatItReceivedToItsMethod) {
 }
 
 TEST_F(UnaryCallTest, EndsWhenTheBudgetDoes) {
-  ServerConnection::Options options = options_;
-  options.max_message_bytes = size_t{8} << 20;
-  ServerConnection connection(options, &clock_, &peer_, &methods_, nullptr);
-  RpcClient client(&connection);
-  RpcClient::Call* call = client.Unary("/t.T/Unary", std::string(size_t{2} << 20, 'x'));
+  options_.max_message_bytes = size_t{8} << 20;
+  Connect();
+  RpcClient::Call* call = client_->Unary("/t.T/Unary", std::string(size_t{2} << 20, 'x'));
   EXPECT_EQ(call->status(), kResourceExhausted);
   EXPECT_EQ(call->details(), "OUT_OF_MEMORY:no memory for the request");
   EXPECT_TRUE(unary_.requests.empty());
 }
 
 TEST_F(UnaryCallTest, ReceivesAndAnswersLargeMessagesWhole) {
-  ServerConnection::Options options = options_;
-  options.max_message_bytes = size_t{8} << 20;
-  options.budget = nullptr;
-  ServerConnection connection(options, &clock_, &peer_, &methods_, nullptr);
-  RpcClient client(&connection);
+  options_.max_message_bytes = size_t{8} << 20;
+  options_.budget = nullptr;
+  Connect();
   std::string large(size_t{5} << 20, '\0');
   for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<char>(i * 7 >> 5);
   AnswerAtOnce();
-  RpcClient::Call* call = client.Unary("/t.T/Unary", large);
+  RpcClient::Call* call = client_->Unary("/t.T/Unary", large);
   EXPECT_TRUE(unary_.requests[0] == large);
   ASSERT_EQ(call->messages.size(), 1U);
   EXPECT_TRUE(call->messages[0] == "re: " + large);

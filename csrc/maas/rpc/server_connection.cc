@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "maas/base/clock.h"
 #include "maas/rpc/errors.h"
 #include "maas/rpc/request_head.h"
 
@@ -17,9 +18,7 @@ constexpr size_t kBytesPerCall = 2048;
 Status DeadlineExceeded() { return Status(Code::kDeadlineExceeded, "", "Deadline Exceeded"); }
 
 int64_t DeadlineAfter(int64_t timeout_ns, const Clock& clock) {
-  if (timeout_ns == kNever) return kNever;
-  const int64_t now = clock.Now();
-  return now > 0 && timeout_ns > kNever - now ? kNever : now + timeout_ns;
+  return timeout_ns == kNever ? kNever : InstantAfter(clock.Now(), timeout_ns);
 }
 
 }  // namespace

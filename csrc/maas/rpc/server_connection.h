@@ -56,7 +56,8 @@ class Fallback {
   // `call` (Http2Session::Replace()). Null: it is not to be had, and nothing happened.
   virtual Http2Stream* OnRequest(Http2Session* session, Http2Stream* call, Headers headers,
                                  std::span<const std::byte> message) = 0;
-  // Whether it takes no request for now: the stream is then reset with REFUSED_STREAM, and neither is called.
+  // Whether it takes no request at this moment: the stream is then reset with REFUSED_STREAM, and neither is
+  // called.
   virtual bool refuses() const { return false; }
 
  protected:
@@ -85,8 +86,6 @@ class ServerConnection final : private Http2Session::Owner {
   ServerConnection& operator=(const ServerConnection&) = delete;
 
   Http2Session& session() { return session_; }
-  // RPCs under way, those that were passed on as well.
-  size_t calls() const { return session_.streams(); }
   // So far: calls that were answered here, and those that the fallback took.
   uint64_t served() const { return served_; }
   uint64_t passed_on() const { return passed_on_; }

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "maas/rpc/methods_testing.h"
-#include "maas/rpc/rpc_testing.h"
 
 namespace maas {
 namespace {
@@ -17,12 +16,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr int kOk = 0;
-constexpr int kDeadlineExceeded = 4;
-constexpr int kResourceExhausted = 8;
-constexpr int kUnimplemented = 12;
-constexpr int kInternal = 13;
-constexpr int kUnavailable = 14;
 constexpr uint32_t kRefusedStream = 7;
 
 // Answers what it is given with HTTP's 299 and one field that tells what it was.
@@ -63,25 +56,12 @@ class FakeFallback final : public Fallback {
   std::vector<std::unique_ptr<Http2Stream>> streams;
 };
 
-class ServerConnectionTest : public testing::Test {
+class ServerConnectionTest : public RpcTest {
  protected:
-  ServerConnectionTest() : unary_(true) {
-    methods_.Add("/t.T/Unary", {.unary = &unary_});
-    methods_.Add("/t.T/Stream", {.stream = &stream_});
+  ServerConnectionTest() : RpcTest(size_t{1} << 20, true) {
     unary_.on_request = [](ServerCall* call, Chunk) { call->Answer(AnswerOf("ok")); };
     options_.tenant_key = "tenant";
-    options_.budget = &budget_;
     Connect(&fallback_);
-  }
-  ~ServerConnectionTest() override {
-    client_.reset();
-    connection_.reset();
-    EXPECT_EQ(budget_.used(), 0U);
-  }
-  void Connect(Fallback* fallback) {
-    client_.reset();
-    connection_.emplace(options_, &clock_, &peer_, &methods_, fallback);
-    client_.emplace(&*connection_);
   }
   RpcClient::Call* WithField(const std::string& name, const std::string& value) {
     RpcClient::Fields fields = RpcClient::Request("/t.T/Unary");
@@ -90,16 +70,7 @@ class ServerConnectionTest : public testing::Test {
     return client_->Raw(fields, Framed("hi"), true);
   }
 
-  FakeClock clock_{1'000'000'000};
-  Peer peer_;
-  MemoryBudget budget_{size_t{1} << 20};
-  FakeUnary unary_;
-  FakeStream stream_;
-  MethodTable methods_;
   FakeFallback fallback_;
-  ServerConnection::Options options_;
-  std::optional<ServerConnection> connection_;
-  std::optional<RpcClient> client_;
 };
 
 TEST_F(ServerConnectionTest, PassesUnknownPathsOn) {
@@ -143,7 +114,7 @@ TEST_F(ServerConnectionTest, RefusesFieldsThatDoNotParse) {
   EXPECT_EQ(WithField("grpc-encoding", "snappy")->message(), "Error parsing 'grpc-encoding' metadata");
   EXPECT_EQ(WithField("x-bin", "!")->status(), kInternal);
   EXPECT_TRUE(unary_.requests.empty());
-  EXPECT_EQ(connection_->calls(), 0U);
+  EXPECT_EQ(connection_->session().streams(), 0U);
 }
 
 TEST_F(ServerConnectionTest, RefusesTooManyHeaderFields) {
@@ -228,7 +199,7 @@ TEST_F(ServerConnectionTest, HandsCallsOver) {
   RpcClient::Call* call = client_->Unary("/t.T/Unary", "hi", {{"x", "y"}});
   EXPECT_EQ(call->Of("told"), "/t.T/Unary y 'hi'");
   EXPECT_EQ(connection_->passed_on(), 1U);
-  EXPECT_EQ(connection_->calls(), 0U);
+  EXPECT_EQ(connection_->session().streams(), 0U);
   EXPECT_TRUE(unary_.cancelled.empty());
 }
 
@@ -265,7 +236,7 @@ TEST_F(ServerConnectionTest, WhatTheFallbackRefusesMayBeTriedAgain) {
   EXPECT_EQ(connection_->passed_on(), 0U);
   fallback_.refusing = false;
   EXPECT_EQ(client_->Unary("/t.T/Other", "hi")->Of(":status"), "299");
-  EXPECT_EQ(connection_->calls(), 0U);
+  EXPECT_EQ(connection_->session().streams(), 0U);
 }
 
 TEST_F(ServerConnectionTest, AStreamThatBeginsWhileTheServerStopsIsToldAtOnce) {
@@ -337,13 +308,13 @@ TEST_F(ServerConnectionTest, ServesManyCallsAtOnce) {
   unary_.on_request = nullptr;
   std::vector<RpcClient::Call*> calls;
   for (int i = 0; i < 50; ++i) calls.push_back(client_->Unary("/t.T/Unary", std::to_string(i)));
-  EXPECT_EQ(connection_->calls(), 50U);
+  EXPECT_EQ(connection_->session().streams(), 50U);
   for (size_t i = 0; i < 50; i += 2) client_->Cancel(calls[i]);
   EXPECT_EQ(unary_.cancelled.size(), 25U);
   for (size_t i = 1; i < 50; i += 2) unary_.calls[i]->Answer(AnswerOf(unary_.requests[i]));
   client_->Exchange();
   for (size_t i = 1; i < 50; i += 2) EXPECT_THAT(calls[i]->messages, ElementsAre(std::to_string(i)));
-  EXPECT_EQ(connection_->calls(), 0U);
+  EXPECT_EQ(connection_->session().streams(), 0U);
 }
 
 }  // namespace

@@ -51,6 +51,12 @@ constexpr size_t kFinalSize = BytesFieldSize(1, kFinalResponse.size()) + BytesFi
 
 }  // namespace
 
+std::vector<std::string_view> NotServingReasons() {
+  std::vector<std::string_view> reasons;
+  for (const Sentence& each : kSentences) reasons.push_back(each.reason);
+  return reasons;
+}
+
 bool IsNotServing(std::string_view reason) { return FindSentence(reason) != nullptr; }
 
 std::string TritonPhrase(std::string_view reason, std::string_view model, std::string_view version) {

@@ -9,12 +9,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "maas/base/status.h"
 
 namespace maas {
 
-// Whether a reason says that a model, or a version of it, does not serve.
+// The reasons that say that a model, or a version of it, does not serve.
+std::vector<std::string_view> NotServingReasons();
 bool IsNotServing(std::string_view reason);
 
 // What clients of Triton look for. Empty: no sentence is about that. `version`: as the request has it.

@@ -37,6 +37,8 @@ TEST(ModelInferErrorTest, WhatDoesNotServeIsToldInTritonsWords) {
 TEST(ModelInferErrorTest, OnlyWhatDoesNotServeIsNotServing) {
   EXPECT_TRUE(IsNotServing("LABEL_NOT_FOUND"));
   EXPECT_TRUE(IsNotServing("VERSION_NOT_AVAILABLE"));
+  EXPECT_EQ(NotServingReasons().size(), 5u);
+  for (const std::string_view reason : NotServingReasons()) EXPECT_TRUE(IsNotServing(reason)) << reason;
   EXPECT_FALSE(IsNotServing("QUEUE_FULL"));
   EXPECT_FALSE(IsNotServing(""));
 }
