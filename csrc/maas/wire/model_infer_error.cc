@@ -53,6 +53,7 @@ constexpr size_t kFinalSize = BytesFieldSize(1, kFinalResponse.size()) + BytesFi
 
 std::vector<std::string_view> NotServingReasons() {
   std::vector<std::string_view> reasons;
+  reasons.reserve(kSentences.size());
   for (const Sentence& each : kSentences) reasons.push_back(each.reason);
   return reasons;
 }
