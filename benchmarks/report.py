@@ -60,21 +60,25 @@ class Circumstances:
     kernel: str
     versions: Mapping[str, str]
     scheduling_policy: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What the environment sets for servers that are not told otherwise, as `MAAS_FRONT=compiled`."""
 
     @classmethod
     def observe(cls, scheduling_policy: str) -> Circumstances:
         """Look at this machine, checkout and environment."""
         versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
         versions["python"] = platform.python_version()
-        return cls(_commit(), _cpu(), os.cpu_count() or 0, platform.release(), versions, scheduling_policy)
+        settings = {name: value for name, value in sorted(os.environ.items()) if name.startswith("MAAS_")}
+        return cls(_commit(), _cpu(), os.cpu_count() or 0, platform.release(), versions, scheduling_policy, settings)
 
     def header(self) -> str:
         """Return the lines above the table."""
         versions = ", ".join(f"{name} {version}" for name, version in sorted(self.versions.items()))
+        settings = "".join(f", {name}={value}" for name, value in self.settings.items())
         load = os.getloadavg()[0]
         return (
             f"commit {self.commit}, {self.cpu} ({self.cores} cores), Linux {self.kernel}, load average {load:.2f}\n"
-            f"{versions}\nscheduling policy {self.scheduling_policy}; ratio: median over alternating rounds"
+            f"{versions}{settings}\nscheduling policy {self.scheduling_policy}; ratio: median over alternating rounds"
         )
 
 
@@ -125,6 +129,7 @@ def append_to_history(result: Result, circumstances: Circumstances) -> None:
         "kernel": circumstances.kernel,
         "versions": dict(circumstances.versions),
         "scheduling_policy": circumstances.scheduling_policy,
+        "settings": dict(circumstances.settings),
         "load_average": os.getloadavg()[0],
     }
     HISTORY.mkdir(exist_ok=True)

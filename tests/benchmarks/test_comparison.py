@@ -63,15 +63,18 @@ def test_the_table_marks_what_missed_its_goal() -> None:
 
 def test_history_keeps_the_result_with_its_circumstances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "HISTORY", tmp_path / "history")
-    circumstances = Circumstances("abc", "a CPU", 2, "6.1", {"grpcio": "1.81.1"}, "SCHED_BATCH")
+    monkeypatch.setenv("MAAS_FRONT", "compiled")
+    circumstances = Circumstances.observe("SCHED_BATCH")
+    assert "MAAS_FRONT=compiled" in circumstances.header()
 
     append_to_history(result(1.0), circumstances)
     append_to_history(result(2.0), circumstances)
 
     (file,) = (tmp_path / "history").iterdir()
-    assert file.name.endswith("-abc.jsonl")
+    assert file.name.endswith(f"-{circumstances.commit}.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["met"] for line in lines] == [True, False]
+    assert lines[0]["settings"]["MAAS_FRONT"] == "compiled"
     wanted = {"name", "value", "unit", "reference", "ratio", "goal", "met", "commit", "cpu", "versions"}
     assert wanted | {"scheduling_policy", "load_average"} <= set(lines[0])
 
