@@ -102,8 +102,12 @@ class Http2Peer:
         self._unread = bytearray()
         self._block: tuple[int, int, bytes] | None = None
         if greet:
-            self.send(frames.PREFACE, frames.settings(settings or {}))
-            self.until(lambda: self.settled and bool(self.settings), "the peer agrees on settings")
+            try:
+                self.send(frames.PREFACE, frames.settings(settings or {}))
+                self.until(lambda: self.settled and bool(self.settings), "the peer agrees on settings")
+            except BaseException:
+                self.socket.close()
+                raise
 
     def __enter__(self) -> Self:
         return self

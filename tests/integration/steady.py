@@ -16,13 +16,19 @@ TIMEOUT = 30.0
 
 
 class SteadyLoad:
-    """Threads that ask `model`, without any retry, for the factor that it multiplies by, until the block ends."""
+    """Threads that ask `model` for the factor that it multiplies by, until the block ends.
 
-    def __init__(self, target: str, model: str, width: int = 4) -> None:
+    `resend`: gRPC sends a call that never left it over another connection, as it does unless told otherwise. Without
+    it, a call that was about to leave when the server sent GOAWAY fails, whatever the server does.
+    """
+
+    def __init__(self, target: str, model: str, width: int = 4, *, resend: bool = False) -> None:
         row = np.ones((1, width), np.float32)
         tensor = tensor_pb2.Tensor(name="x", datatype=tensor_pb2.FP32, shape=row.shape, data=row.tobytes())
         self._request = predict_pb2.PredictRequest(model=model, inputs=[tensor]).SerializeToString()
         self._target = target
+        # A pool of its own per thread: otherwise equal channels share one connection.
+        self._options = [("grpc.enable_retries", int(resend)), ("grpc.use_local_subchannel_pool", 1)]
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(THREADS)]
         self._lock = threading.Lock()
@@ -68,9 +74,7 @@ class SteadyLoad:
         self.stop()
 
     def _ask(self) -> None:
-        # A pool of its own per thread: otherwise equal channels share one connection.
-        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
-        with grpc.insecure_channel(self._target, options) as channel:
+        with grpc.insecure_channel(self._target, self._options) as channel:
             predict: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/maas.v1.PredictService/Predict")
             while not self._stop.is_set():
                 try:

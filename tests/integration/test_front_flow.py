@@ -12,8 +12,8 @@ from tests.integration.fronted import BROAD_WIDTH, PREDICT, STREAM, assert_quick
 from tests.integration.http2_peer import Http2Peer, framed
 from tests.integration.serving import ServeProcess, eventually
 
-# Answers of a quarter of a megabyte each; the first ones are more than a stream may leave unread in the server.
-ASKED, FIRST = 400, 40
+# Answers of a quarter of a megabyte each; the first ones are as much as a stream may leave unread in the server.
+ASKED, FIRST = 400, 32
 ANSWER_BYTES = BROAD_WIDTH * 4
 MOST_ANSWERED = 3 * FIRST
 ALLOCATOR_SLACK = 32 << 20

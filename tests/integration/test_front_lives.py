@@ -41,7 +41,7 @@ def test_pings_between_answers_are_no_offence(front_server: ServeProcess) -> Non
 def test_a_connection_that_comes_of_age_loses_no_call(serve: Serve, front_models: Path) -> None:
     age = ("--max-connection-age", "700ms", "--max-connection-age-grace", "20s")
     server = serve(front_models, "--drain-delay", "0", *age)
-    with SteadyLoad(server.target, "quick") as load, Http2Peer(server.target) as peer:
+    with SteadyLoad(server.target, "quick", resend=True) as load, Http2Peer(server.target) as peer:
         peer.answers_pings = False
         begun = peer.open(PREDICT)
         peer.until(lambda: bool(peer.goaways and peer.pings), "the connection comes of age")
