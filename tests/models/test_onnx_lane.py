@@ -107,15 +107,12 @@ def test_a_cancelled_run_stops_among_its_nodes(tmp_path: Path) -> None:
     y = np.full((64, 32), 7, np.float32)
     batch = RunBatch(1, (x,), (y,))
     lane.cancel()
-    started = time.thread_time()
     with pytest.raises(RuntimeError):
         lane.run(batch)
-    ended_early = time.thread_time() - started
+    # The last node writes there.
     assert (y == 7).all(), "it ran to its end"
     lane.renew()
-    started = time.thread_time()
     lane.run(batch)
-    assert ended_early < time.thread_time() - started
     assert not (y == 7).all()
 
 
