@@ -110,7 +110,7 @@ void IoThread::OnOver(Connection* connection, EndReason why) {
 
 void IoThread::Shutdown(int64_t grace_ns) {
   const int64_t now = loop_->Now();
-  shutdown_at_ = std::min(shutdown_at_, std::min(InstantAfter(now, grace_ns), kNever - 1));
+  shutdown_at_ = std::min({shutdown_at_, InstantAfter(now, grace_ns), kNever - 1});
   for (const auto& [connection, owned] : connections_) connection->Shutdown(shutdown_at_ - now);
   CheckDrained();
 }
