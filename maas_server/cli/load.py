@@ -22,6 +22,8 @@ from maas_server.errors import MaasError
 Send = Callable[[], Awaitable[Prediction]]
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
+# A client that starts its last request so late, as a share of the time that it sent for, did not keep its rate.
+_MOST_BEHIND = 0.05
 _WORDS = ("a", "serving", "of", "small strings", "in many lengths, so that no two rows weigh the same")
 
 
@@ -93,6 +95,7 @@ class Record:
             "rows_per_second": answered * rows / self.elapsed if self.elapsed else 0.0,
             "started_per_second": self.started / sending if sending else 0.0,
             "behind_seconds": self.behind,
+            "rate_kept": self.behind <= _MOST_BEHIND * self.sending,
             "latency_seconds": quantiles(self.latencies, QUANTILES),
             "mean_latency_seconds": sum(self.latencies) * mean,
             "mean_batch_size": self.rows_run_with * mean,

@@ -94,7 +94,28 @@ async def test_an_open_loop_knows_how_far_it_is_behind() -> None:
     await drive(LoadPlan(rate=1e6, count=10), send, record, clock=lambda: float(next(times)))
     assert record.behind == pytest.approx(record.sending, abs=0.1)
     assert record.sending > 10
-    assert record.summary(rows=1)["started_per_second"] == pytest.approx(10 / record.sending)
+    summary = record.summary(rows=1)
+    assert summary["started_per_second"] == pytest.approx(10 / record.sending)
+    assert not summary["rate_kept"]
+
+
+async def test_a_rate_is_judged_by_the_time_of_sending_not_by_that_of_the_last_answer() -> None:
+    now = 0.0
+
+    async def send() -> Prediction:
+        await turn()
+        return ANSWER
+
+    def clock() -> float:
+        nonlocal now
+        now += 1e-4
+        return now
+
+    fast, slow = Record(), Record()
+    await drive(LoadPlan(rate=1e6, count=20), send, fast, clock=clock)
+    fast.elapsed = 1000.0
+    await drive(LoadPlan(rate=20.0, count=3), send, slow, clock=clock)
+    assert (fast.summary(rows=1)["rate_kept"], slow.summary(rows=1)["rate_kept"]) == (False, True)
 
 
 async def test_an_open_loop_does_not_wait_for_answers() -> None:
@@ -237,7 +258,7 @@ def test_bench_shows_a_bar_on_a_terminal_and_its_figures_when_interrupted(server
 
 
 def test_a_rate_that_is_kept_is_not_called_missed(maas: Maas) -> None:
-    slow = maas("bench", "digits", "--rate", "20", "--count", "3", "--warmup", "0").stdout
+    slow = maas("bench", "digits", "--rate", "2", "--count", "2", "--warmup", "0").stdout
     assert "requests/s started" in slow
     assert "MISSED" not in slow
     fast = maas("bench", "digits", "--rate", "1e7", "--count", "300", "--warmup", "0").stdout
