@@ -11,6 +11,8 @@ namespace {
 // at the second.
 constexpr double kFreeBelow = 0.8;
 constexpr double kFullFrom = 1.0;
+// ThriftyRows() serves so much of what the largest batch does.
+constexpr double kNearly = 0.8;
 // A larger batch must serve this much more to be the target.
 constexpr double kWorthwhile = 1.01;
 
@@ -150,6 +152,20 @@ int64_t TargetRows(const LatencyCurve& curve, int64_t max_rows, double demand, i
     if (size == max_rows) break;
   }
   return target;
+}
+
+int64_t ThriftyRows(const LatencyCurve& curve, int64_t max_rows) {
+  const auto rate = [&curve](int64_t rows) {
+    return static_cast<double>(rows) / static_cast<double>(curve.Mean(rows));
+  };
+  const double enough = kNearly * rate(max_rows);
+  int64_t rows = max_rows;
+  while (rows > 1) {
+    const int64_t fewer = rows - std::max<int64_t>(rows / 8, 1);
+    if (rate(fewer) < enough) break;
+    rows = fewer;
+  }
+  return rows;
 }
 
 int64_t PredictAnswer(const LatencyCurve& curve, int64_t max_rows, const Ahead& ahead, int64_t rows) {

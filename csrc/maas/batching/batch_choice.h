@@ -55,6 +55,10 @@ Choice ChooseBatch(const LatencyCurve& curve, std::span<const Waiting> order, in
 // `patience_ns` of arrival; 1 to max_rows. REQUIRES: curve.known().
 int64_t TargetRows(const LatencyCurve& curve, int64_t max_rows, double demand, int64_t patience_ns);
 
+// The fewest rows of a batch that serves nearly as many in its time as one of `max_rows` does: larger ones
+// gain little, and whoever comes during their runs waits longer. REQUIRES: curve.known().
+int64_t ThriftyRows(const LatencyCurve& curve, int64_t max_rows);
+
 // What stands between a new request and its answer.
 struct Ahead {
   int64_t free_ns = 0;      // When the device can begin a run.

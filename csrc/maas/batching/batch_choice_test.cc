@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -141,6 +142,23 @@ TEST(TargetRows, GrowsWithTheDemandAndShrinksWithPatience) {
   EXPECT_LE(TargetRows(curve, kMaxRows, 5 * best, 20 * kMs), 32);
   EXPECT_EQ(TargetRows(curve, kMaxRows, 5 * best, 1), 1) << "nothing helps";
   EXPECT_LE(TargetRows(curve, 24, 5 * best, 200 * kMs), 24);
+}
+
+TEST(ThriftyRows, AreTheFewestThatServeNearlyAsMany) {
+  const LatencyCurve curve = Curve();
+  const auto share = [&curve](int64_t rows) {
+    return static_cast<double>(rows) / static_cast<double>(curve.Mean(rows)) / curve.BestRate(kMaxRows);
+  };
+  const int64_t thrifty = ThriftyRows(curve, kMaxRows);
+  EXPECT_GE(share(thrifty), 0.8);
+  EXPECT_LT(share(thrifty - std::max<int64_t>(thrifty / 8, 1)), 0.8);
+  LatencyCurve steep;  // A row takes as long in company as alone.
+  for (int64_t rows = 1; rows <= kMaxRows; rows *= 2) steep.Seed(rows, rows * kMs);
+  EXPECT_EQ(ThriftyRows(steep, kMaxRows), 1);
+  LatencyCurve flat;  // All that fit take no longer than one.
+  for (int64_t rows = 1; rows <= kMaxRows; rows *= 2) flat.Seed(rows, kMs);
+  EXPECT_GE(ThriftyRows(flat, kMaxRows), kMaxRows * 8 / 10);
+  EXPECT_EQ(ThriftyRows(curve, 1), 1);
 }
 
 TEST(PredictAnswer, CountsTheBatchesAheadAndItsOwn) {

@@ -235,6 +235,10 @@ class BatchQueue {
   // Chooses from order_ and hands out; at most `room` rows. Nothing, if all that it looked at is hopeless.
   void TakeBatch(Lane* lane, int64_t room, int64_t now, std::vector<Slice>* batch, Items* dead)
       MAAS_REQUIRES(device_->mu());
+  // The most rows of a batch from the tier. While a tenant asks for more than there is, the largest batches
+  // would serve only that one better, and all others later.
+  int64_t MostRows(const Lane& lane, uint64_t rank, const LatencyCurve& curve) const
+      MAAS_REQUIRES(device_->mu());
   // The part of order_ that makes the batch; hopeless items go to *dead.
   void Choose(Lane* lane, int64_t room, int64_t now, Items* dead,
               std::vector<std::shared_ptr<QueueItem>>* chosen) MAAS_REQUIRES(device_->mu());

@@ -151,6 +151,11 @@ void BatchQueue::TakeBatch(Lane* lane, int64_t room, int64_t now, std::vector<Sl
   owed_ = std::clamp(owed_, -most, most);
 }
 
+int64_t BatchQueue::MostRows(const Lane& lane, uint64_t rank, const LatencyCurve& curve) const {
+  const int64_t most = options_.batch.max_batch_rows;
+  return curve.known() && lane.IsCrowded(rank, most) ? ThriftyRows(curve, most) : most;
+}
+
 void BatchQueue::Choose(Lane* lane, int64_t room, int64_t now, Items* dead, Items* chosen) {
   const int64_t max_rows = options_.batch.max_batch_rows;
   const LatencyCurve& curve = curves_.Find((*order_.front().item)->size_key);
@@ -178,6 +183,7 @@ void BatchQueue::Choose(Lane* lane, int64_t room, int64_t now, Items* dead, Item
   if (!alive.empty()) {
     Choice choice{INT64_MIN, room};
     if (firm) {
+      room = std::min(room, MostRows(*lane, rank, curve));
       const double price =
           TimePrice(timed_demand_.Rate(now), curve.BestRate(max_rows) * device_->ShareOf(member_, now));
       choice = ChooseBatch(curve, waiting_, room, price, now);
@@ -337,7 +343,8 @@ bool BatchQueue::WouldBeLate(const Lane& lane, QueueItem* item) {
   const LatencyCurve& curve = curves_.Find(item->size_key);
   if (!curve.known()) return false;
   const int64_t now = item->accepted_ns;
-  const int64_t max_rows = options_.batch.max_batch_rows;
+  const int64_t max_rows = std::min(std::max(MostRows(lane, item->place_.rank, curve), item->curve_rows()),
+                                    options_.batch.max_batch_rows);
   const Ahead ahead = AheadOf(lane, *item, curve);
   item->predicted_ns = std::max<int64_t>(PredictAnswer(curve, max_rows, ahead, item->curve_rows()) - now, 1);
   if (!item->place_.timed || !curves_.Trusted(curve)) return false;

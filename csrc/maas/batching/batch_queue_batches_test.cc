@@ -12,9 +12,11 @@
 namespace maas {
 namespace {
 
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::SizeIs;
 
 constexpr int64_t kMs = 1'000'000;
 constexpr int64_t kMaxRows = 4;
@@ -213,6 +215,30 @@ TEST_F(BatchQueueBatchesTest, ATenantThatAsksForTenTimesItsShareGetsItsShare) {
   }
   // Two rows a round are asked for by the first, half a batch.
   EXPECT_NEAR(mine, theirs, 0.15 * (mine + theirs));
+}
+
+TEST_F(BatchQueueBatchesTest, WhileATenantKeepsABatchWaitingNoRunIsLongerThanPays) {
+  WarmUp();
+  const auto push = [this](int id, TenantId tenant) {
+    auto item = Item(id);
+    item->deadline_ns = clock_.Now() + 1'000 * kMs;
+    item->tenant = tenant;
+    EXPECT_EQ(queue_->Push(item), PushResult::kOk);
+    return item;
+  };
+  for (int id = 0; id < 20; ++id) push(id, 1);
+  EXPECT_EQ(Run().size(), 4u);
+  push(100, 2);
+  EXPECT_THAT(Run(), AllOf(SizeIs(3), Contains(100))) << "4 rows in 30 ms, 3 in 25";
+  EXPECT_EQ(Run().size(), 4u);
+  push(101, 2);
+  const auto last = push(50, 1);
+  int64_t ahead_ns = 0;  // 101 and 13 of the other: a batch of 3, then of 4.
+  while (queue_->waiting_rows() > 0) {
+    Run();
+    ahead_ns = clock_.Now() - last->accepted_ns;
+  }
+  EXPECT_NEAR(static_cast<double>(last->predicted_ns), static_cast<double>(ahead_ns), 30.0 * kMs);
 }
 
 TEST_F(BatchQueueBatchesTest, TheRunOfACallerWhoWentAwayIsToBeInterruptedOnce) {

@@ -188,7 +188,7 @@ int64_t Lane::RowsOfHigherTiers(uint64_t rank) const {
     if (tier.rank > rank) break;
     for (const ItemPtr& item : tier.again) sum += item->rows;
     if (tier.rank == rank) break;
-    for (const Party& party : tier.parties) sum += party.timed.rows() + party.untimed.rows();
+    for (const Party& party : tier.parties) sum += party.rows();
   }
   return sum;
 }
@@ -223,7 +223,7 @@ int64_t Lane::RowsBefore(const Place& place) const {
   if (tier == nullptr) return 0;
   for (const Party& party : tier->parties) {
     if (party.tenant != place.tenant) continue;
-    return place.timed ? party.timed.RowsBefore(place.key) : party.timed.rows() + party.untimed.rows();
+    return place.timed ? party.timed.RowsBefore(place.key) : party.rows();
   }
   return 0;
 }
@@ -233,6 +233,20 @@ bool Lane::HasUntimed(uint64_t rank) const {
   if (tier == nullptr) return false;
   return std::any_of(tier->parties.begin(), tier->parties.end(),
                      [](const Party& party) { return !party.untimed.empty(); });
+}
+
+bool Lane::IsCrowded(uint64_t rank, int64_t most) const {
+  const Tier* const tier = Find(rank);
+  if (tier == nullptr || tier->parties.size() < 2) return false;
+  double weights = 0;
+  for (const Party& party : tier->parties) weights += party.weight;
+  bool greedy = false;
+  bool modest = false;
+  for (const Party& party : tier->parties) {
+    greedy = greedy || party.rows() > most;
+    modest = modest || static_cast<double>(party.rows()) * weights < static_cast<double>(most) * party.weight;
+  }
+  return greedy && modest;
 }
 
 const EdfQueue* Lane::Timed(const Place& place) const {

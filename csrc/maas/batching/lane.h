@@ -83,6 +83,9 @@ class Lane {
   // Rows of its own tenant that it stands behind.
   int64_t RowsBefore(const Place& place) const;
   bool HasUntimed(uint64_t rank) const;
+  // Whether, of those of this tier, one tenant alone has more than `rows` rows, while another has less than
+  // its share of them.
+  bool IsCrowded(uint64_t rank, int64_t rows) const;
   // The queue of its tenant with a deadline, in its tier; null if there is none.
   const EdfQueue* Timed(const Place& place) const;
 
@@ -98,6 +101,7 @@ class Lane {
     EdfQueue untimed;
 
     bool empty() const { return timed.empty() && untimed.empty(); }
+    int64_t rows() const { return timed.rows() + untimed.rows(); }
   };
   struct Tier {
     explicit Tier(uint64_t r) : rank(r) {}

@@ -184,5 +184,30 @@ TEST_F(LaneTest, IsUsedAgainForAnyTierAndTenantOnceItIsEmpty) {
   }
 }
 
+TEST_F(LaneTest, IsCrowdedWhileOneTenantKeepsABatchWaitingAndAnotherDoesNotFillItsShare) {
+  constexpr TenantId kGreedy = 1;
+  constexpr TenantId kModest = 2;
+  constexpr TenantId kThird = 3;
+  constexpr uint64_t kRank = 2;
+  constexpr int64_t kBatch = 8;
+  AddTimed(1, 100, kRank, kGreedy, 1, kBatch + 1);
+  EXPECT_FALSE(lane_.IsCrowded(kRank, kBatch)) << "alone";
+  AddTimed(2, 100, kRank + 2, kModest);
+  EXPECT_FALSE(lane_.IsCrowded(kRank, kBatch)) << "the other is of another tier";
+  AddTimed(3, 100, kRank, kModest, 1, kBatch / 2 - 1);
+  EXPECT_TRUE(lane_.IsCrowded(kRank, kBatch));
+  AddUntimed(4, kRank, kModest);
+  EXPECT_FALSE(lane_.IsCrowded(kRank, kBatch)) << "its half of a batch";
+  AddTimed(5, 100, kRank, kThird, 0.5, 1);
+  EXPECT_TRUE(lane_.IsCrowded(kRank, kBatch)) << "less than a fifth";
+  ASSERT_TRUE(Remove(1));
+  EXPECT_FALSE(lane_.IsCrowded(kRank, kBatch)) << "nobody asks for much";
+  AddUntimed(6, kRank, kGreedy, kBatch + 1);
+  EXPECT_TRUE(lane_.IsCrowded(kRank, kBatch)) << "without deadlines, too";
+  ASSERT_TRUE(Remove(6));
+  for (int id = 10; id < 40; ++id) AddTimed(id, 100, kRank, static_cast<TenantId>(id));
+  EXPECT_FALSE(lane_.IsCrowded(kRank, kBatch)) << "many, but none of them for much";
+}
+
 }  // namespace
 }  // namespace maas

@@ -54,6 +54,7 @@ void IoThread::Start() {
 
 void IoThread::AfterRound() {
   sink_->Delivered();
+  urgency_.AfterRound(loop_->Now(), sink_->turned_away());
   if (sink_->under_way() > 0) return;
   // Without connections there are no more calls.
   if (drained_ && !idle_) {

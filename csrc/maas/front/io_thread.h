@@ -22,6 +22,7 @@
 #include "maas/front/loop_sink.h"
 #include "maas/front/predict_methods.h"
 #include "maas/front/tally.h"
+#include "maas/front/urgency.h"
 #include "maas/net/event_loop.h"
 #include "maas/net/memory_budget.h"
 #include "maas/net/socket.h"
@@ -92,6 +93,7 @@ class IoThread {
   bool drained_ = false;
   bool idle_ = false;
   bool ending_ = false;
+  Urgency urgency_{loop_.get()};
   std::unordered_map<Connection*, std::unique_ptr<Connection>> connections_;
 
   std::thread thread_;  // Last: it uses the rest.

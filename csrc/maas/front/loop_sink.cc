@@ -57,9 +57,11 @@ Status LoopSink::Submit(const Submission& how, Pending* pending) {
     return Status(Code::kUnavailable, "DRAINING", "the server stops");
   }
   try {
-    return engine_->Submit(pending->request, how.deadline_ns,
-                           {this, pending, how.group, how.codec, options_.max_answer_bytes}, how.tenant,
-                           &pending->entry);
+    Status status = engine_->Submit(pending->request, how.deadline_ns,
+                                    {this, pending, how.group, how.codec, options_.max_answer_bytes},
+                                    how.tenant, &pending->entry);
+    if (status.code() == Code::kResourceExhausted) ++turned_away_;
+    return status;
   } catch (const std::bad_alloc&) {
     // What a request has in shared memory, or typed, can be more than there is room for.
     return Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the request");

@@ -89,6 +89,8 @@ class LoopSink final : public CompletionSink {
   // Every Submit() from now on is refused with UNAVAILABLE, reason DRAINING.
   void Close() { closed_ = true; }
 
+  // Requests that there was no room for, or no time.
+  uint64_t turned_away() const { return turned_away_; }
   // Requests that the core has not let go of yet, also those that were cancelled.
   size_t under_way() const { return under_way_; }
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }  // Since Close().
@@ -123,6 +125,7 @@ class LoopSink final : public CompletionSink {
   std::vector<Pending*> free_;
   size_t under_way_ = 0;
   uint64_t groups_ = 0;
+  uint64_t turned_away_ = 0;
   bool closed_ = false;
   std::vector<Interrupt> interrupts_;  // Of Cancel(); kept for its capacity, as the next one.
   std::vector<Completion> draining_;   // Of Drain().

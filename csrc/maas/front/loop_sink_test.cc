@@ -128,6 +128,18 @@ TEST_F(LoopSinkTest, RefusalsAreReturnedAndLeaveTheRequestAsItWas) {
   EXPECT_EQ(model_.posts(), 0u);
 }
 
+TEST_F(LoopSinkTest, CountsWhatThereWasNoRoomFor) {
+  EXPECT_EQ(Submit(1, AskFor(1, "", "other")).reason(), "MODEL_NOT_FOUND");
+  EXPECT_EQ(model_.sink.turned_away(), 0u);
+  uintptr_t accepted = 0;
+  Status status;
+  while ((status = Submit(++accepted, AskFor(1))).ok()) {
+  }
+  EXPECT_EQ(status.code(), Code::kResourceExhausted);
+  EXPECT_EQ(model_.sink.turned_away(), 1u);
+  model_.RunBatch();
+}
+
 TEST_F(LoopSinkTest, AnAnswerBeyondTheLimitFails) {
   ServedModel model({.max_answer_bytes = 8});
   Chunk request = MakeChunk(AskFor(1));

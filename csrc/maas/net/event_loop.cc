@@ -8,6 +8,7 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -146,6 +147,11 @@ void EventLoop::Forget(Deferred* deferred) {
   std::replace(ending_.begin(), ending_.end(), deferred, static_cast<Deferred*>(nullptr));
 }
 
+void EventLoop::Rest() const {
+  const int64_t rest = now_ + pace_ns_ - clock_->Now();
+  if (rest > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(rest, pace_ns_)));
+}
+
 int EventLoop::Sleep() {
   if (!deferred_.empty()) return 0;
   int milliseconds = -1;
@@ -210,6 +216,7 @@ void EventLoop::Run() {
   std::array<epoll_event, kMaxEvents> events;
   bool going = true;
   while (going) {
+    if (pace_ns_ > 0) Rest();
     const int count = epoll_wait(epoll_.get(), events.data(), kMaxEvents, Sleep());
     assert(count >= 0 || errno == EINTR);
     now_ = clock_->Now();

@@ -93,6 +93,10 @@ class EventLoop {
   // Calls `call` at the end of every round, when what was deferred has run.
   void AfterEachRound(std::function<void()> call) { after_round_ = std::move(call); }
 
+  // From now on rounds begin at least `ns` after one another: what comes meanwhile waits for the next one. 0:
+  // as soon as there is something to do.
+  void Pace(int64_t ns) { pace_ns_ = ns; }
+
   // When this round began.
   int64_t Now() const { return now_; }
 
@@ -108,6 +112,8 @@ class EventLoop {
   // Whether the loop sleeps: who is told so calls Wake() after it has let go of the mutex.
   bool TakeSleep() MAAS_REQUIRES(mu_);
   void Wake();
+  // Until the next round may begin.
+  void Rest() const;
   // How long epoll may wait. Unit: milliseconds; -1: for ever.
   int Sleep();
   void Dispatch(uint64_t key, uint32_t events);
@@ -121,6 +127,7 @@ class EventLoop {
   const FileDescriptor epoll_;
   const FileDescriptor wake_;
   int64_t now_;
+  int64_t pace_ns_ = 0;
   std::multimap<int64_t, Timer*> timers_;
   std::vector<Deferred*> deferred_;
   std::vector<Deferred*> ending_;  // What EndRound() goes through.

@@ -326,6 +326,24 @@ TEST(EventLoopThreads, NoWakeUpIsLost) {
   EXPECT_EQ(left, 0);
 }
 
+TEST(EventLoopThreads, APaceKeepsRoundsApartUntilItIsLifted) {
+  constexpr int kRounds = 5;
+  constexpr int64_t kPace = 2 * kMs;
+  std::unique_ptr<EventLoop> loop;
+  ASSERT_TRUE(EventLoop::Make(SteadyClock::Get(), &loop).ok());
+  std::vector<int64_t> rounds;
+  std::function<void()> again = [&] {
+    rounds.push_back(loop->Now());
+    if (rounds.size() == kRounds) loop->Pace(0);
+    if (rounds.size() == kRounds + 1) loop->Stop();
+    loop->Post([&] { again(); });
+  };
+  loop->Pace(kPace);
+  loop->Post([&] { again(); });
+  loop->Run();
+  for (size_t i = 1; i < kRounds; ++i) EXPECT_GE(rounds[i] - rounds[i - 1], kPace);
+}
+
 TEST(EventLoopThreads, ATimerWakesTheLoop) {
   std::unique_ptr<EventLoop> loop;
   ASSERT_TRUE(EventLoop::Make(SteadyClock::Get(), &loop).ok());
