@@ -183,6 +183,7 @@ bool Connection::reading() { return serving() && (!full_ || out().size() < kMost
 
 void Connection::Read() {
   std::array<iovec, kReadPieces> pieces;
+  size_t received = 0;
   for (int i = 0; i < kReadsPerRound; ++i) {
     const size_t count = session().ReadInto(context_->scratch, pieces);
     const std::span<const iovec> to(pieces.data(), count);
@@ -190,11 +191,13 @@ void Connection::Read() {
     if (result.state == IoState::kAgain) break;
     if (result.state == IoState::kClosed) return Finish(EndReason::kInOrder);
     if (result.state == IoState::kFailed) return Finish(EndReason::kReset);
+    received += result.bytes;
     context_->tally->received_bytes.Add(result.bytes);
     if (!session().Received(result.bytes)) return EndSession();
     // A socket that gave less than was asked for has no more.
     if (result.bytes < SizeOf(to) && !transport_->has_buffered()) break;
   }
+  context_->pacing->OnRead(this, received);
   read_more_ = transport_->has_buffered();
 }
 

@@ -12,6 +12,7 @@
 
 #include "maas/base/clock.h"
 #include "maas/front/front_server.h"
+#include "maas/front/pacing.h"
 #include "maas/front/pass_through.h"
 #include "maas/front/tally.h"
 #include "maas/front/unread.h"
@@ -31,6 +32,7 @@ struct ConnectionContext {
   const MethodTable* methods = nullptr;
   MemoryBudget* budget = nullptr;
   FrontTally* tally = nullptr;
+  Pacing* pacing = nullptr;
   std::span<std::byte> scratch;  // To receive into; of the thread.
 };
 

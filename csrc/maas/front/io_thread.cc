@@ -34,7 +34,8 @@ IoThread::IoThread(Options options, std::unique_ptr<EventLoop> loop)
   predict_ = std::make_unique<PredictMethods>(sink_.get());
   predict_->AddTo(&methods_);
   answers_.AddTo(&methods_);
-  context_ = {options_.front, options_.clock, loop_.get(), &methods_, options_.budget, &tally_, scratch_};
+  context_ = {options_.front,  options_.clock, loop_.get(), &methods_,
+              options_.budget, &tally_,        &pacing_,    scratch_};
   loop_->AfterEachRound([this] { AfterRound(); });
 }
 
@@ -54,7 +55,7 @@ void IoThread::Start() {
 
 void IoThread::AfterRound() {
   sink_->Delivered();
-  urgency_.AfterRound(loop_->Now(), sink_->turned_away());
+  pacing_.AfterRound(sink_->turned_away());
   if (sink_->under_way() > 0) return;
   // Without connections there are no more calls.
   if (drained_ && !idle_) {

@@ -20,9 +20,9 @@
 #include "maas/front/connection.h"
 #include "maas/front/front_server.h"
 #include "maas/front/loop_sink.h"
+#include "maas/front/pacing.h"
 #include "maas/front/predict_methods.h"
 #include "maas/front/tally.h"
-#include "maas/front/urgency.h"
 #include "maas/net/event_loop.h"
 #include "maas/net/memory_budget.h"
 #include "maas/net/socket.h"
@@ -93,7 +93,7 @@ class IoThread {
   bool drained_ = false;
   bool idle_ = false;
   bool ending_ = false;
-  Urgency urgency_{loop_.get()};
+  Pacing pacing_{loop_.get()};
   std::unordered_map<Connection*, std::unique_ptr<Connection>> connections_;
 
   std::thread thread_;  // Last: it uses the rest.

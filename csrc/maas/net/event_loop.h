@@ -96,6 +96,7 @@ class EventLoop {
   // From now on rounds begin at least `ns` after one another: what comes meanwhile waits for the next one. 0:
   // as soon as there is something to do.
   void Pace(int64_t ns) { pace_ns_ = ns; }
+  int64_t pace() const { return pace_ns_; }
 
   // When this round began.
   int64_t Now() const { return now_; }
