@@ -41,7 +41,7 @@ bool Http2Session::SendSettings(std::span<const std::byte> first) {
   constexpr size_t kEntryBytes = 6;
   constexpr std::byte kHigh{kStreamLimit >> 8}, kLow{kStreamLimit & 0xff};
   State& state = *state_;
-  std::array<std::byte, FrameHead::kBytes + kMaxSettings * kEntryBytes> frame;
+  std::array<std::byte, FrameHead::kBytes + kMaxSettings * kEntryBytes> frame{};
   assert(first.size() <= frame.size() && FrameHead::Parse(first.data()).type == NGHTTP2_SETTINGS);
   state.settings_sent = true;
   std::ranges::copy(first, frame.begin());
