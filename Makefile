@@ -12,11 +12,12 @@ MAKEFLAGS += --no-print-directory
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CPP := $(MAKE) -j$(JOBS) -f csrc/Makefile
 
-core_sources := $(shell find csrc/maas csrc/bindings proto -name '*.cc' -o -name '*.h' -o -name '*.proto')
+core_sources := $(shell find csrc/maas csrc/bindings csrc/cuda proto \
+  -name '*.cc' -o -name '*.cu' -o -name '*.h' -o -name '*.proto')
 formatted := $(shell find csrc -name '*.cc' -o -name '*.h' -o -name '*.cu')
 
 .PHONY: help venv build demo test lint lint-py lint-headers lint-format lint-threads tidy format \
-        test-cpp test-asan test-tsan fuzz test-py foreign bench bench-cpp clean
+        test-cpp test-asan test-tsan fuzz test-py foreign bench bench-cpp gpu-check clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -50,6 +51,7 @@ $(VENV)/.built: pyproject.toml setup.py maas_server/__init__.py $(core_sources) 
 	@echo "Building the C++ core and the protobuf stubs"
 	@$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
 	@$(BIN)/python -c 'from maas_server import _core; why = _core.NO_COMPILED_FRONT; print(f"No compiled front: {why}" if why else "With the compiled front")'
+	@$(BIN)/python -c 'from maas_server import _core; why = _core.NO_CUDA; print(f"No part for NVIDIA GPUs: {why}" if why else "With the part for NVIDIA GPUs")'
 	@touch $@
 
 venv: $(VENV)/.test $(VENV)/.models $(VENV)/.onnx-backend  ## create .venv with everything for development
@@ -111,5 +113,8 @@ bench: venv build  ## benchmark table; a JSON line per scenario in benchmarks/hi
 bench-cpp:  ## C++ micro-benchmarks
 	@$(CPP) bench VARIANT=bench
 
+gpu-check:  ## on a machine with a GPU: build for it, test and measure; GPU=optional passes where there is none
+	@scripts/gpu_check.sh
+
 clean:  ## remove what was built, but not .venv
-	@rm -rf build dist *.egg-info maas_server/_stubs maas_server/protos maas_server/_core*.so $(VENV)/.built
+	@rm -rf build dist *.egg-info maas_server/_stubs maas_server/protos maas_server/_core*.so maas_server/_cuda*.so $(VENV)/.built

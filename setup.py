@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,11 +62,70 @@ FRONT_FOLDERS = ("csrc/maas/net/", "csrc/maas/http2/", "csrc/maas/rpc/", "csrc/m
 FRONT_BINDING, NO_FRONT_BINDING = "csrc/bindings/bind_front.cc", "csrc/bindings/bind_no_front.cc"
 
 
+# The part for NVIDIA GPUs, likewise: built where nvcc is there. Devices in between run what was compiled for the one
+# before, and those after the last compile for themselves.
+BUILD_CUDA = "MAAS_CUDA"
+CUDA_ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
+# -fmad: an fma rounds once where ONNX rounds twice, as above.
+NVCC_FLAGS = [
+    "-std=c++20",
+    "-O3",
+    "-fmad=false",
+    "-Werror=all-warnings",
+    "-Xcompiler=-Wall,-Wextra,-fPIC,-fvisibility=hidden",
+]
+
+
+@dataclass(frozen=True)
+class CudaToolkit:
+    """What scripts/cuda_toolkit.sh found."""
+
+    nvcc: str
+    architectures: list[str]
+    host_flags: list[str]
+    libraries: list[str]
+
+    def names(self) -> str:
+        """What it compiles for: sm_90 is machine code, compute_120 what devices compile for themselves."""
+        return " ".join(flag.rsplit("code=", 1)[1] for flag in self.architectures)
+
+    def command(self, source: str, target: Path, depfile: Path) -> list[str]:
+        """Compiles one file."""
+        threads = f"--threads={os.cpu_count() or 1}"  # Architectures at a time.
+        made = ["-Icsrc", "-MMD", "-MF", str(depfile), "-c", source, "-o", str(target)]
+        return [self.nvcc, *NVCC_FLAGS, threads, *self.architectures, *made]
+
+
+def wish(variable: str) -> str:
+    """What the environment wants of an optional part: auto, on or off."""
+    wanted = os.environ.get(variable) or "auto"
+    if wanted not in ("auto", "on", "off"):
+        raise SystemExit(f"{variable}: expected auto, on or off, got {wanted!r}")
+    return wanted
+
+
+def cuda_toolkit() -> tuple[CudaToolkit | None, str]:
+    """What the part for NVIDIA GPUs is built with, or why it is not built."""
+    wanted = wish(BUILD_CUDA)
+    if wanted == "off":
+        return None, f"this build left it out ({BUILD_CUDA}=off)"
+    if sys.platform != "linux":
+        missing = "Linux"
+    else:
+        script = str(ROOT / "scripts" / "cuda_toolkit.sh")
+        found = subprocess.run([script, *CUDA_ARCHITECTURES], capture_output=True, text=True, check=False)
+        if found.returncode == 0:
+            nvcc, *flags = found.stdout.splitlines()
+            return CudaToolkit(nvcc, *map(str.split, flags)), ""
+        missing = found.stderr.strip()
+    if wanted == "on":
+        raise SystemExit(f"{BUILD_CUDA}=on: the part for NVIDIA GPUs needs {missing}")
+    return None, f"it was not built, for want of {missing}"
+
+
 def front_libraries() -> tuple[list[str], str]:
     """What the linker needs for the compiled front, or why it is not built."""
-    wanted = os.environ.get(BUILD_FRONT) or "auto"
-    if wanted not in ("auto", "on", "off"):
-        raise SystemExit(f"{BUILD_FRONT}: expected auto, on or off, got {wanted!r}")
+    wanted = wish(BUILD_FRONT)
     if wanted == "off":
         return [], f"this build left it out ({BUILD_FRONT}=off)"
     if sys.platform != "linux":
@@ -92,6 +152,11 @@ def core_sources(*, front: bool) -> list[str]:
     return sorted(source for source in shipped if not source.startswith(left_out))
 
 
+def cuda_sources() -> list[str]:
+    found = [*ROOT.glob("csrc/cuda/*.cc"), *ROOT.glob("csrc/cuda/*.cu")]
+    return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
 def isa_flags(source: str) -> list[str]:
     if platform.machine().lower() not in {"x86_64", "amd64"}:
         return []
@@ -106,6 +171,13 @@ class Build(build):
 
 class BuildCore(build_ext):
     """`build_ext` that compiles in parallel and only what changed since the objects were made."""
+
+    def run(self) -> None:
+        if NO_CUDA and self.inplace:
+            # What an earlier build left here would be imported all the same.
+            for path in ROOT.glob("maas_server/_cuda.*so"):
+                path.unlink()
+        super().run()
 
     def build_extension(self, ext: Pybind11Extension) -> None:
         ext.define_macros.append(("MAAS_VERSION", f'"{self.distribution.get_version()}"'))
@@ -124,27 +196,38 @@ class BuildCore(build_ext):
         target = (objects_dir / source).with_suffix(".o")
         depfile, flagfile = target.with_suffix(".d"), target.with_suffix(".flags")
         target.parent.mkdir(parents=True, exist_ok=True)
+        if source.endswith(".cu"):
+            return self._compile_cuda(source, target, depfile, flagfile)
         optimize = next(flag for prefix, flag in OPTIMIZE.items() if source.startswith(prefix))
         flags = [optimize, *ext.extra_compile_args, *isa_flags(source)]
+        macros = [*ext.define_macros, *MACROS.get(source, ())]
         settings = "\n".join(
-            map(str, [*self.compiler.compiler_so, *flags, ext.define_macros, ext.include_dirs, self.include_dirs])
+            map(str, [*self.compiler.compiler_so, *flags, macros, ext.include_dirs, self.include_dirs])
         )
-        if is_current(target, depfile) and flagfile.exists() and flagfile.read_text() == settings:
+        if is_current(target, depfile, flagfile, settings):
             return str(target)
         self.compiler.compile(
             [source],
             output_dir=str(objects_dir),
-            macros=ext.define_macros,
+            macros=macros,
             include_dirs=ext.include_dirs,
             extra_postargs=[*flags, "-MMD", "-MF", str(depfile)],
         )
         flagfile.write_text(settings)
         return str(target)
 
+    def _compile_cuda(self, source: str, target: Path, depfile: Path, flagfile: Path) -> str:
+        assert CUDA is not None
+        settings = "\n".join([CUDA.nvcc, *NVCC_FLAGS, *CUDA.architectures])
+        if not is_current(target, depfile, flagfile, settings):
+            self.compiler.spawn(CUDA.command(source, target, depfile))
+            flagfile.write_text(settings)
+        return str(target)
 
-def is_current(target: Path, depfile: Path) -> bool:
-    """Whether the object is at least as new as everything that it was made from."""
-    if not (target.exists() and depfile.exists()):
+
+def is_current(target: Path, depfile: Path, flagfile: Path, settings: str) -> bool:
+    """Whether the object is at least as new as everything that it was made from, and made in the same way."""
+    if not (target.exists() and depfile.exists() and flagfile.exists() and flagfile.read_text() == settings):
         return False
     made = target.stat().st_mtime_ns
     inputs = depfile.read_text().replace("\\\n", " ").split(":", 1)[1].split()
@@ -257,18 +340,33 @@ def replace_tree(source: Path, target: Path) -> None:
 
 
 FRONT_LIBRARIES, NO_FRONT = front_libraries()
+CUDA, NO_CUDA = cuda_toolkit()
+# Of single sources: what differs with the GPU's part is no reason to compile the core again.
+MACROS = {"csrc/bindings/module.cc": [("MAAS_NO_CUDA", f'"{NO_CUDA}"')]}
 
-setup(
-    cmdclass={"build": Build, "build_ext": BuildCore, "build_stubs": BuildStubs},
-    ext_modules=[
+EXTENSIONS = [
+    Pybind11Extension(
+        "maas_server._core",
+        core_sources(front=not NO_FRONT),
+        include_dirs=["csrc"],
+        define_macros=[("MAAS_NO_FRONT", f'"{NO_FRONT}"')],
+        cxx_std=20,
+        extra_compile_args=COMPILE_FLAGS,
+        extra_link_args=[*LINK_FLAGS, *FRONT_LIBRARIES],
+    )
+]
+if CUDA is not None:
+    EXTENSIONS.append(
         Pybind11Extension(
-            "maas_server._core",
-            core_sources(front=not NO_FRONT),
+            "maas_server._cuda",
+            cuda_sources(),
             include_dirs=["csrc"],
-            define_macros=[("MAAS_NO_FRONT", f'"{NO_FRONT}"')],
+            define_macros=[("MAAS_CUDA_ARCHITECTURES", f'"{CUDA.names()}"')],
             cxx_std=20,
-            extra_compile_args=COMPILE_FLAGS,
-            extra_link_args=[*LINK_FLAGS, *FRONT_LIBRARIES],
+            extra_compile_args=[*COMPILE_FLAGS, *CUDA.host_flags],
+            # ONNX Runtime has a CUDA runtime of its own in the process: neither is to call the other's functions.
+            extra_link_args=[*LINK_FLAGS, *CUDA.libraries, "-Wl,--exclude-libs,ALL"],
         )
-    ],
-)
+    )
+
+setup(cmdclass={"build": Build, "build_ext": BuildCore, "build_stubs": BuildStubs}, ext_modules=EXTENSIONS)

@@ -6,15 +6,15 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.bench import Bench
+from benchmarks.gpu import found
 from benchmarks.machine import scheduling_policy, unfit
+from benchmarks.measure import Scenario, measure
 from benchmarks.processes import LOAD_CORE
-from benchmarks.report import Circumstances, Result, append_to_history, table
-
-Scenario = Callable[[Bench], Result | Sequence[Result]]
+from benchmarks.report import Circumstances
 
 
 def main(program: str, description: str, scenarios: Mapping[str, Scenario]) -> int:
@@ -31,17 +31,7 @@ def main(program: str, description: str, scenarios: Mapping[str, Scenario]) -> i
 
     # Clients inside this process must not run on the server's core.
     os.sched_setaffinity(0, {LOAD_CORE})
-    results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="maas-bench-") as folder:
         bench = Bench(Path(folder), arguments.quick)
-        circumstances = Circumstances.observe(scheduling_policy(bench))
-        print(circumstances.header(), flush=True)
-        for name in arguments.names or scenarios:
-            print(f"... {name}", file=sys.stderr, flush=True)
-            measured = scenarios[name](bench)
-            for result in [measured] if isinstance(measured, Result) else measured:
-                results.append(result)
-                if not arguments.quick:
-                    append_to_history(result, circumstances)
-    print(f"\n{table(results)}")
-    return 0 if all(result.met for result in results) else 1
+        circumstances = Circumstances.observe(scheduling_policy(bench), found.description())
+        return measure(bench, scenarios, arguments.names or scenarios, circumstances)

@@ -22,6 +22,7 @@ COMPONENT_OF_FOLDER = {
     "exec": "queue",
     "serving": "queue",
     "pack": "pack",
+    "gpu": "GPU",
 }
 _ENCODES = re.compile(r"Encod|Write|Response")
 # By the file that the code lies in, where it is not ours.

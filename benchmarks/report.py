@@ -8,6 +8,7 @@ import json
 import operator
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ from typing import Any, Literal
 
 HISTORY = Path(__file__).with_name("history")
 _PACKAGES = ("grpcio", "onnxruntime", "numpy", "protobuf", "uvloop", "maas-server")
+
+
+class NotMeasured(Exception):
+    """What a scenario needs is not here; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -62,28 +67,33 @@ class Circumstances:
     scheduling_policy: str
     settings: Mapping[str, str] = field(default_factory=dict)
     """What the environment sets for servers that are not told otherwise, as `MAAS_FRONT=compiled`."""
+    gpu: Mapping[str, str] = field(default_factory=dict)
+    """Its name, and the versions of its driver and runtime; empty where there is none."""
 
     @classmethod
-    def observe(cls, scheduling_policy: str) -> Circumstances:
+    def observe(cls, scheduling_policy: str, gpu: Mapping[str, str] | None = None) -> Circumstances:
         """Look at this machine, checkout and environment."""
-        versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+        versions = {name: version for name in _PACKAGES if (version := _version(name))}
         versions["python"] = platform.python_version()
         settings = {name: value for name, value in sorted(os.environ.items()) if name.startswith("MAAS_")}
-        return cls(_commit(), _cpu(), os.cpu_count() or 0, platform.release(), versions, scheduling_policy, settings)
+        machine = (_cpu(), os.cpu_count() or 0, platform.release())
+        return cls(_commit(), *machine, versions, scheduling_policy, settings, gpu or {})
 
     def header(self) -> str:
         """Return the lines above the table."""
         versions = ", ".join(f"{name} {version}" for name, version in sorted(self.versions.items()))
         settings = "".join(f", {name}={value}" for name, value in self.settings.items())
+        gpu = ", ".join(f"{name} {value}" for name, value in self.gpu.items()) or "none"
         load = os.getloadavg()[0]
         return (
             f"commit {self.commit}, {self.cpu} ({self.cores} cores), Linux {self.kernel}, load average {load:.2f}\n"
-            f"{versions}{settings}\nscheduling policy {self.scheduling_policy}; ratio: median over alternating rounds"
+            f"{versions}{settings}\nGPU: {gpu}\n"
+            f"scheduling policy {self.scheduling_policy}; ratio: median over alternating rounds"
         )
 
 
-def table(results: Sequence[Result]) -> str:
-    """Return the results as aligned columns."""
+def table(results: Sequence[Result], not_measured: Mapping[str, str] | None = None) -> str:
+    """Return the results as aligned columns, and below them why scenarios have none."""
     head = ("scenario", "value", "unit", "reference", "", "ratio", "goal", "met")
     rows = [
         (
@@ -100,13 +110,17 @@ def table(results: Sequence[Result]) -> str:
     ]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     right = {1, 3, 5}
-    return "\n".join(
+    reasons = not_measured or {}
+    widths[0] = max([widths[0], *map(len, reasons)])
+    missing = [f"{name.ljust(widths[0])}  not measured: {why}" for name, why in reasons.items()]
+    lines = [
         "  ".join(
             cell.rjust(width) if index in right else cell.ljust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in (head, *rows)
-    )
+    ]
+    return "\n".join([*lines, *missing])
 
 
 def append_to_history(result: Result, circumstances: Circumstances) -> None:
@@ -130,6 +144,7 @@ def append_to_history(result: Result, circumstances: Circumstances) -> None:
         "versions": dict(circumstances.versions),
         "scheduling_policy": circumstances.scheduling_policy,
         "settings": dict(circumstances.settings),
+        "gpu": dict(circumstances.gpu),
         "load_average": os.getloadavg()[0],
     }
     HISTORY.mkdir(exist_ok=True)
@@ -142,9 +157,19 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def _version(package: str) -> str | None:
+    """Kernels are also measured where hardly anything is installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def _commit() -> str:
     """The checked-out commit, marked when files that matter differ from it."""
     here = Path(__file__).parent
+    if shutil.which("git") is None:
+        return "none"
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False)

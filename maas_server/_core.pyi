@@ -6,6 +6,7 @@ from typing import Any
 from maas_server.models.runner import Array
 
 __version__: str
+NO_CUDA: str
 NEVER: int
 LATENCY_BOUNDS_SECONDS: tuple[float, ...]
 NOT_SERVING: frozenset[str]

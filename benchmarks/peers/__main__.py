@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from benchmarks import command
 from benchmarks.bench import Bench
-from benchmarks.command import Scenario
+from benchmarks.measure import Scenario
 from benchmarks.peers import mosec_comparison, perf_analyzer, servers
 from benchmarks.peers.environments import PEERS
 from benchmarks.report import Result

@@ -14,6 +14,7 @@ from benchmarks.scenarios import (
     front_large,
     front_where,
     goodput,
+    gpu_kernels,
     image,
     lone,
     low_load,
@@ -57,4 +58,6 @@ SCENARIOS: Mapping[str, Callable[[Bench], Result | Sequence[Result]]] = {
     "front_large": front_large.run,
     "front_connections": front_connections.run,
     "front_alone": front.alone,
+    "gpu_pack": gpu_kernels.pack,
+    "gpu_upload": gpu_kernels.upload,
 }

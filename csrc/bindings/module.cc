@@ -4,6 +4,8 @@
 PYBIND11_MODULE(_core, m) {
   m.doc() = "Decoding, batching, packing, dequantization and encoding of predictions.";
   m.attr("__version__") = MAAS_VERSION;
+  // Why this build is without the extension _cuda; empty: it is not.
+  m.attr("NO_CUDA") = MAAS_NO_CUDA;
   maas::bindings::BindErrors(m);
   maas::bindings::BindQueue(m);
   maas::bindings::BindVersion(m);

@@ -20,6 +20,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "label": ("control", "Point a label at a version, or remove it."),
     "check": ("check", "Validate a repository without serving it."),
     "bench": ("bench", "Put a model under load and measure."),
+    "doctor": ("doctor", "Show what is installed for serving, and what to do about each gap."),
 }
 
 

@@ -26,21 +26,26 @@ from maas_server.models.inspect import Inspection, inspect
 from maas_server.models.labels import read_labels
 from maas_server.models.measure import MAX_INFERRED_BATCH, Clock, choose_batch_size, measure_curve
 from maas_server.models.memory import PeakMemory
-from maas_server.models.onnx_runner import OnnxRunner
 from maas_server.models.padding import resolve_padding
 from maas_server.models.plain_files import open_plain
 from maas_server.models.plan import CurvePoint, VersionPlan
 from maas_server.models.planning import Declared, refined, with_optional
 from maas_server.models.prober import RunFailed
-from maas_server.models.runner import BackgroundLoading, Runner, RunnerOptions, Signature
+from maas_server.models.runner import ENTRY_POINT_GROUP, BackgroundLoading, Runner, RunnerOptions, Signature
 from maas_server.models.sources import VersionSource
 from maas_server.models.triton_model import ONNX_PLATFORM, TritonModel
 from maas_server.models.verify import check_padding, check_rows
 from maas_server.models.warmup_runs import run_samples
 
-log = structlog.get_logger(__name__)
+try:
+    from maas_server.models.onnx_runner import OnnxRunner
+except ImportError as error:
+    # Which distribution of ONNX Runtime there is, is the extras' choice; and other packages' runners do without one.
+    _no_onnx = error_text(error)
+else:
+    _no_onnx = ""
 
-ENTRY_POINT_GROUP = "maas_server.runners"
+log = structlog.get_logger(__name__)
 
 # For the measurement and for the check, each; slow models get fewer sizes, never no check.
 MEASURE_SECONDS = 0.4
@@ -157,9 +162,11 @@ def make_runner(name: str) -> Runner:
     """Return a new runner: our own `onnx`, or one that an installed package registers.
 
     Raises:
-        LoadError: nothing of that name is registered, or it cannot be imported.
+        LoadError: nothing of that name is registered, or it, or what it needs, cannot be imported.
     """
     if name == "onnx":
+        if _no_onnx:
+            raise LoadError(f"runner 'onnx': {_no_onnx}; pip install \"maas-server[cpu]\", or see `maas doctor`")
         return OnnxRunner()
     found = metadata.entry_points(group=ENTRY_POINT_GROUP)
     for entry in found:

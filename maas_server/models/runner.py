@@ -20,6 +20,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+# Where other packages register their runners.
+ENTRY_POINT_GROUP = "maas_server.runners"
+
 # Datatype (Open Inference Protocol spelling) to the numpy dtype of its arrays. numpy has no bfloat16, so BF16
 # arrays hold the 16 bits as uint16; BYTES arrays hold `bytes` objects.
 NUMPY_DTYPES: Mapping[str, np.dtype[Any]] = {

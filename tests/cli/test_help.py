@@ -14,7 +14,7 @@ import maas_server
 from maas_server.cli import main
 from maas_server.settings import Settings
 
-COMMANDS = ["serve", "predict", "status", "load", "unload", "label", "check", "bench"]
+COMMANDS = ["serve", "predict", "status", "load", "unload", "label", "check", "bench", "doctor"]
 
 
 def invoke(*args: str) -> Any:

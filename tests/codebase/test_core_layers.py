@@ -14,6 +14,7 @@ LAYERS: dict[str, set[str]] = {
     "batching": {"base"},
     "model": {"base", "wire"},
     "pack": {"base", "quant"},
+    "gpu": {"base", "pack", "quant"},
     "exec": {"base", "batching", "model", "pack", "wire"},
     "serving": {"base", "batching", "exec", "model", "wire"},
     # The compiled front: HTTP/2 knows no gRPC, and gRPC no tensor.

@@ -46,6 +46,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "compiled_front": COMMON | {"_core", "engine", "models public", "security"},
     "process": COMMON,
+    # What a machine has for serving: it must be told where nothing else works.
+    "devices": COMMON | {"_core", "_cuda", "devices"},
     "server": COMMON
     | {
         "_core",
@@ -61,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
         "security",
         "server",
     },
-    "cli": COMMON | {"_stubs", "client", "cli", "models", "models public", "observe", "server"},
+    "cli": COMMON | {"_stubs", "client", "cli", "devices", "models", "models public", "observe", "server"},
     "__main__": {"cli"},
     "compat_pool": set(),
     "": set(),

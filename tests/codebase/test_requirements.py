@@ -39,6 +39,18 @@ def test_every_requirement_is_pinned_within_its_range(
         assert pins[name] in requirement.specifier, f"{name} {pins[name]} is outside {requirement.specifier}"
 
 
+def test_each_distribution_of_onnxruntime_comes_by_one_extra_alone(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    groups = {"": project["dependencies"], **project["optional-dependencies"]}
+    found = {
+        name: sorted(
+            each for line in lines if (each := canonicalize_name(Requirement(line).name)).startswith("onnxruntime")
+        )
+        for name, lines in groups.items()
+    }
+    assert {name: each for name, each in found.items() if each} == {"cpu": ["onnxruntime"], "gpu": ["onnxruntime-gpu"]}
+
+
 def test_requirements_of_users_are_ranges(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     for line in [*project["dependencies"], *project["optional-dependencies"]["cpu"]]:

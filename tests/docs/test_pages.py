@@ -35,6 +35,7 @@ NO_REASONS = {
     # What the core tells Python of itself.
     "NOT_SERVING",
     "NO_COMPILED_FRONT",
+    "NO_CUDA",
     "DATA_TYPE_UNSPECIFIED",
     "KEY_TYPE_MISMATCH",
     "KEY_VALUES_MISMATCH",

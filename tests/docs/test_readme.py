@@ -26,6 +26,7 @@ PAGES = [
         # The build says why it has none.
         marks=pytest.mark.skipif(bool(compiled_front.available()), reason=compiled_front.available()),
     ),
+    "docs/gpu.md",
     "docs/models.md",
     "docs/operations.md",
     "docs/overload.md",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +14,10 @@ import pytest
 
 from maas_server.errors import LoadError
 from maas_server.models.config import ModelConfig
-from maas_server.models.loader import ENTRY_POINT_GROUP, Defaults, close_runner, digest_files, load_version, make_runner
+from maas_server.models.loader import Defaults, close_runner, digest_files, load_version, make_runner
 from maas_server.models.onnx_runner import OnnxRunner
 from maas_server.models.plan import QueuePlan, VersionPlan
-from maas_server.models.runner import Array, RunBatch, RunnerOptions, Signature
+from maas_server.models.runner import ENTRY_POINT_GROUP, Array, RunBatch, RunnerOptions, Signature
 from tests.models import onnx_models
 from tests.models.conftest import LoadModel, source_of
 
@@ -324,3 +326,24 @@ def test_packages_register_runners_by_entry_points(monkeypatch: pytest.MonkeyPat
         make_runner("broken")
     with pytest.raises(LoadError, match="known are broken, onnx, other"):
         make_runner("third")
+
+
+def test_without_onnxruntime_a_model_says_what_to_install_and_other_runners_go_on() -> None:
+    script = """
+import sys
+sys.modules["onnxruntime"] = None
+from importlib import metadata
+from maas_server.errors import LoadError
+from maas_server.models import loader
+entry = metadata.EntryPoint("other", "builtins:object", loader.ENTRY_POINT_GROUP)
+metadata.entry_points = lambda *, group: metadata.EntryPoints([entry])
+print(type(loader.make_runner("other")).__name__)
+try:
+    loader.make_runner("onnx")
+except LoadError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    made, refused = done.stdout.splitlines()
+    assert made == "object"
+    assert 'pip install "maas-server[cpu]"' in refused

@@ -32,6 +32,43 @@ TEST(Half, EveryFiniteBf16IsItsValue) {
   }
 }
 
+// Rounds the numbers between each finite one of 16 bits and the next, by what converts the bits to FP32 and
+// back.
+void ExpectRoundsToNearest(float (*to_float)(uint16_t), uint16_t (*from_float)(float), uint16_t infinity) {
+  for (uint16_t bits = 0; bits < infinity; ++bits) {
+    const auto next = static_cast<uint16_t>(bits + 1);
+    const float low = to_float(bits);
+    ASSERT_EQ(from_float(low), bits);
+    ASSERT_EQ(from_float(-low), bits | 0x8000);
+    // The largest is rounded as if there were one more after it, as far from it as the one before.
+    const float step =
+        next < infinity ? to_float(next) - low : low - to_float(static_cast<uint16_t>(bits - 1));
+    const float tie = low + step / 2;
+    ASSERT_EQ(from_float(tie), bits % 2 == 0 ? bits : next) << bits;
+    ASSERT_EQ(from_float(std::nextafter(tie, 0.0f)), bits) << bits;
+    ASSERT_EQ(from_float(std::nextafter(tie, INFINITY)), next) << bits;
+    ASSERT_EQ(from_float(-std::nextafter(tie, INFINITY)), next | 0x8000) << bits;
+  }
+}
+
+TEST(Half, FloatsRoundToTheNearestFp16) { ExpectRoundsToNearest(Fp16ToFloat, FloatToFp16, 0x7c00); }
+
+TEST(Half, FloatsRoundToTheNearestBf16) { ExpectRoundsToNearest(Bf16ToFloat, FloatToBf16, 0x7f80); }
+
+TEST(Half, WhatIsTooLargeOrNoNumberStaysSo) {
+  for (const float sign : {1.0f, -1.0f}) {
+    const uint16_t sign_bit = sign < 0 ? 0x8000 : 0;
+    EXPECT_EQ(FloatToFp16(sign * 1e30f), sign_bit | 0x7c00);
+    EXPECT_EQ(FloatToFp16(sign * INFINITY), sign_bit | 0x7c00);
+    EXPECT_EQ(FloatToBf16(sign * INFINITY), sign_bit | 0x7f80);
+  }
+  // Of a NaN whose payload lies in the bits that are lost only, too.
+  for (const uint32_t bits : {0x7fc00000u, 0x7f800001u, 0xffffffffu, 0xff812345u}) {
+    EXPECT_TRUE(std::isnan(Fp16ToFloat(FloatToFp16(FloatOf(bits))))) << bits;
+    EXPECT_TRUE(std::isnan(Bf16ToFloat(FloatToBf16(FloatOf(bits))))) << bits;
+  }
+}
+
 TEST(Half, InfinityAndNanStayWhatTheyAre) {
   EXPECT_EQ(Fp16ToFloat(0x7c00), INFINITY);
   EXPECT_EQ(Fp16ToFloat(0xfc00), -INFINITY);

@@ -25,6 +25,11 @@ struct Completion {
   Buffer buffer;  // Filled. Owned by the sink again from here on.
 };
 
+// What a request fails with whose sink has no memory for the answer.
+inline Status NoMemoryForAnswer() {
+  return Status(Code::kResourceExhausted, "OUT_OF_MEMORY", "no memory for the answer");
+}
+
 // Threads: all methods may be called from any thread, never under a lock of the core. A sink outlives every
 // request that was submitted with it.
 class CompletionSink {

@@ -19,10 +19,23 @@ uint64_t NextKey() {
   return next.fetch_add(1, std::memory_order_relaxed);
 }
 
+bool Holds(const StagingBuffer& staging, const RunPlan::Tensor& tensor) {
+  return tensor.bytes <= staging.capacity() && staging.data() != nullptr;
+}
+
+std::vector<StagingBuffer> EmptyBuffers(size_t count, TensorMemory* memory) {
+  std::vector<StagingBuffer> buffers;
+  buffers.reserve(count);
+  for (size_t i = 0; i < count; ++i) buffers.emplace_back(memory);
+  return buffers;
+}
+
 }  // namespace
 
-RunPlans::RunPlans(const ModelSpec* spec)
-    : spec_(spec), inputs_(spec->inputs.size()), outputs_(spec->outputs.size()) {}
+RunPlans::RunPlans(const ModelSpec* spec, TensorMemory* memory)
+    : spec_(spec),
+      inputs_(EmptyBuffers(spec->inputs.size(), memory)),
+      outputs_(EmptyBuffers(spec->outputs.size(), memory)) {}
 
 void RunPlans::MakeKey(const BoundRequest& any, int64_t rows) {
   const auto append = [this](int64_t number) {
@@ -43,7 +56,13 @@ void RunPlans::MakeKey(const BoundRequest& any, int64_t rows) {
   }
 }
 
-const RunPlan* RunPlans::For(const BoundRequest& any, int64_t rows) {
+const RunPlan* RunPlans::For(const BoundRequest& any, int64_t rows) { return Get(any, rows, true); }
+
+const RunPlan* RunPlans::ForIfAllStays(const BoundRequest& any, int64_t rows) {
+  return Get(any, rows, false);
+}
+
+const RunPlan* RunPlans::Get(const BoundRequest& any, int64_t rows, bool may_move) {
   MakeKey(any, rows);
   if (const auto found = plans_.find(key_); found != plans_.end()) return found->second.get();
   const RunShapes shapes = ShapesOfRun(*spec_, any, rows);
@@ -62,6 +81,7 @@ const RunPlan* RunPlans::For(const BoundRequest& any, int64_t rows) {
     if (bytes < 0) return nullptr;
     plan->outputs.push_back({shapes.outputs[i], nullptr, static_cast<size_t>(bytes)});
   }
+  if (!may_move && (plans_.size() >= kMaxPlans || !HasRoom(*plan))) return nullptr;
   if (plans_.size() >= kMaxPlans) Forget();
   if (!Reserve(*plan)) return nullptr;
   for (size_t i = 0; i < spec_->inputs.size(); ++i) {
@@ -74,11 +94,21 @@ const RunPlan* RunPlans::For(const BoundRequest& any, int64_t rows) {
   return plans_.emplace(key_, std::move(plan)).first->second.get();
 }
 
+bool RunPlans::HasRoom(const RunPlan& plan) const {
+  for (size_t i = 0; i < plan.inputs.size(); ++i) {
+    if (!Holds(inputs_[i], plan.inputs[i])) return false;
+  }
+  for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    if (!Holds(outputs_[i], plan.outputs[i])) return false;
+  }
+  return true;
+}
+
 bool RunPlans::Reserve(const RunPlan& plan) {
   bool moved = false;
   bool ok = true;
   const auto grow = [&](const RunPlan::Tensor& tensor, bool batched, StagingBuffer* staging) {
-    if (tensor.bytes <= staging->capacity() && staging->data() != nullptr) return;
+    if (Holds(*staging, tensor)) return;
     const auto rows = static_cast<size_t>(plan.rows);
     const auto most = static_cast<size_t>(std::max(spec_->max_batch_size, plan.rows));
     const size_t row = tensor.bytes / rows;

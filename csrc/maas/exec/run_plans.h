@@ -2,6 +2,7 @@
 // lie.
 //
 // A plan is made once per shape and found again by its key, so that whoever binds to its memory does so once.
+// Plans of all shapes lie in the same buffers.
 //
 // Ownership: owns the buffers and the plans. Threads: its instance's thread only.
 #pragma once
@@ -15,6 +16,7 @@
 
 #include "maas/base/dims.h"
 #include "maas/exec/staging.h"
+#include "maas/exec/tensor_memory.h"
 #include "maas/model/bind.h"
 #include "maas/model/spec.h"
 
@@ -37,14 +39,17 @@ struct RunPlan {
 
 class RunPlans {
  public:
-  // `spec` is not owned and outlives this.
-  explicit RunPlans(const ModelSpec* spec);
+  // `spec` and `memory` are not owned and outlive this.
+  explicit RunPlans(const ModelSpec* spec, TensorMemory* memory = HostMemory());
   RunPlans(const RunPlans&) = delete;
   RunPlans& operator=(const RunPlans&) = delete;
 
   // The plan of a run of `rows` rows that look like `any`'s; valid until the next call. Null: its tensors are
-  // larger than can be had.
+  // larger than can be had. REQUIRES: no run is under way on a plan of this, whose memory might go.
   const RunPlan* For(const BoundRequest& any, int64_t rows);
+  // The same without the requirement: null also where memory would have to move first, or keys to be
+  // forgotten.
+  const RunPlan* ForIfAllStays(const BoundRequest& any, int64_t rows);
 
   // Keys that will not come back, because memory moved or too many shapes were seen.
   const std::vector<uint64_t>& forgotten() const { return forgotten_; }
@@ -53,6 +58,9 @@ class RunPlans {
  private:
   // All that the shapes of a run depend on.
   void MakeKey(const BoundRequest& any, int64_t rows);
+  // `may_move`: memory, and forget keys.
+  const RunPlan* Get(const BoundRequest& any, int64_t rows, bool may_move);
+  bool HasRoom(const RunPlan& plan) const;
   // Makes room in every staging buffer; drops all plans if one moved. False: no memory.
   bool Reserve(const RunPlan& plan);
   void Forget();

@@ -10,6 +10,7 @@
 
 #include "maas/exec/exec_testing.h"
 #include "maas/exec/instance.h"
+#include "maas/exec/tensor_memory_testing.h"
 
 namespace maas {
 namespace {
@@ -180,6 +181,78 @@ TEST_F(RunPlansTest, TakesTensorsWithoutElements) {
   End();
   EXPECT_TRUE(sink_.Of(call).status.ok());
   EXPECT_THAT(DecodedAnswer(sink_.Of(call).bytes).outputs[0].shape, testing::ElementsAre(3, 0));
+}
+
+// The plans alone, in memory of which there is not much.
+class RunPlansMemoryTest : public RunPlansTest {
+ protected:
+  RunPlansMemoryTest() { Make(CopySpec()); }
+  // The plan of a run of so many rows and columns.
+  const RunPlan* For(RunPlans* plans, int64_t rows, int64_t columns) {
+    calls_.push_back(Send(version_, &sink_, Ones(rows, columns)));
+    return plans->For(calls_.back()->entry->bound, rows);
+  }
+  CountingMemory memory_;
+};
+
+TEST_F(RunPlansMemoryTest, TensorsLieInTheMemoryThatWasGiven) {
+  {
+    RunPlans plans(&version_->spec, &memory_);
+    EXPECT_EQ(memory_.allocations(), 0);
+    const RunPlan* plan = For(&plans, 2, 16);
+    ASSERT_NE(plan, nullptr);
+    EXPECT_TRUE(memory_.Holds(plan->inputs[0].data));
+    EXPECT_TRUE(memory_.Holds(plan->outputs[0].data));
+    EXPECT_EQ(memory_.largest(), 8u * 16u * 4u) << "room for the largest batch";
+    for (int64_t rows : {1, 8, 3, 2}) EXPECT_NE(For(&plans, rows, 16), nullptr);
+    EXPECT_EQ(memory_.allocations(), 2) << "one for x and one for y";
+  }
+  EXPECT_EQ(memory_.held(), 0u);
+}
+
+TEST_F(RunPlansMemoryTest, WhatTheMemoryRefusesIsRefusedAndTheRestGoesOn) {
+  memory_.LimitTo(1024);
+  RunPlans plans(&version_->spec, &memory_);
+  EXPECT_NE(For(&plans, 1, 256), nullptr) << "not for the largest batch, but for this one";
+  EXPECT_EQ(For(&plans, 2, 256), nullptr);
+  EXPECT_EQ(plans.forgotten().size(), 1u) << "the memory of the first plan went";
+  EXPECT_NE(For(&plans, 1, 256), nullptr);
+}
+
+TEST_F(RunPlansMemoryTest, AnswersWithoutMovingMemoryWhereItNeedNotMove) {
+  RunPlans plans(&version_->spec, &memory_);
+  const auto stays = [&](int64_t rows, int64_t columns) {
+    calls_.push_back(Send(version_, &sink_, Ones(rows, columns)));
+    return plans.ForIfAllStays(calls_.back()->entry->bound, rows);
+  };
+  EXPECT_EQ(stays(2, 16), nullptr);
+  EXPECT_EQ(memory_.allocations(), 0);
+  const RunPlan* first = For(&plans, 2, 16);
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(stays(2, 16), first);
+  const RunPlan* other = stays(8, 16);
+  ASSERT_NE(other, nullptr) << "a new shape, for which there is room";
+  EXPECT_EQ(other->rows, 8);
+  EXPECT_EQ(stays(8, 17), nullptr);
+  EXPECT_EQ(stays(2, 16), first) << "nothing was dropped meanwhile";
+  EXPECT_THAT(plans.forgotten(), IsEmpty());
+  EXPECT_EQ(memory_.allocations(), 2);
+}
+
+TEST_F(RunPlansMemoryTest, ForgetsNoKeyWhereAllIsToStay) {
+  RunPlans plans(&version_->spec, &memory_);
+  const Call* call = nullptr;
+  // The largest first, so that memory is not what runs out.
+  for (int64_t columns = 600; columns > 80; --columns) {
+    calls_.push_back(Send(version_, &sink_, Ones(1, columns)));
+    call = calls_.back().get();
+    if (plans.ForIfAllStays(call->entry->bound, 1) == nullptr && columns < 600) break;
+    plans.For(call->entry->bound, 1);
+  }
+  EXPECT_THAT(plans.forgotten(), IsEmpty());
+  EXPECT_EQ(plans.ForIfAllStays(call->entry->bound, 1), nullptr) << "as many plans as there may be";
+  EXPECT_NE(plans.For(call->entry->bound, 1), nullptr);
+  EXPECT_EQ(plans.forgotten().size(), 512u);
 }
 
 }  // namespace

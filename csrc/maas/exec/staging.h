@@ -1,19 +1,24 @@
 // A buffer that lives as long as its instance and grows when a batch needs more.
 //
-// Aligned to 64 bytes, as vector kernels and runtimes like it. Threads: its instance's thread only.
+// Threads: one at a time; its instance's.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <limits>
 #include <memory>
+
+#include "maas/exec/tensor_memory.h"
 
 namespace maas {
 
 class StagingBuffer {
  public:
-  static constexpr size_t kAlignment = 64;
+  static constexpr size_t kAlignment = TensorMemory::kAlignment;
+
+  StagingBuffer() : StagingBuffer(HostMemory()) {}
+  // `memory` is not owned and outlives this.
+  explicit StagingBuffer(TensorMemory* memory) : data_(nullptr, Free{memory}) {}
 
   // Makes room for at least `bytes`, also for none. True if the memory moved: whatever pointed into it is
   // void. Contents are not kept. Null data() afterwards means that there was no memory.
@@ -23,9 +28,7 @@ class StagingBuffer {
     capacity_ = 0;
     if (bytes > std::numeric_limits<size_t>::max() - kAlignment) return true;
     const size_t wanted = std::max<size_t>((bytes + kAlignment - 1) / kAlignment, 1) * kAlignment;
-    // No container is aligned, uninitialized, and empty rather than thrown when there is no memory.
-    // NOLINTNEXTLINE(cppcoreguidelines-owning-memory,cppcoreguidelines-no-malloc)
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, wanted)));
+    data_.reset(data_.get_deleter().memory->Allocate(wanted));
     if (data_) capacity_ = wanted;
     return true;
   }
@@ -34,8 +37,8 @@ class StagingBuffer {
 
  private:
   struct Free {
-    // NOLINTNEXTLINE(cppcoreguidelines-owning-memory,cppcoreguidelines-no-malloc)
-    void operator()(std::byte* p) const { std::free(p); }
+    TensorMemory* memory;
+    void operator()(std::byte* p) const { memory->Free(p); }
   };
   std::unique_ptr<std::byte, Free> data_;
   size_t capacity_ = 0;

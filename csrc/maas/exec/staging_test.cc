@@ -5,6 +5,9 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <utility>
+
+#include "maas/exec/tensor_memory_testing.h"
 
 // Sanitizers end the process where malloc would say no, unless told otherwise.
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
@@ -53,6 +56,32 @@ TEST(StagingBuffer, HasNoMemoryForTheImpossibleAndRecovers) {
     EXPECT_EQ(buffer.capacity(), 0u);
   }
   EXPECT_TRUE(buffer.Grow(10));
+  EXPECT_NE(buffer.data(), nullptr);
+}
+
+TEST(StagingBuffer, TakesItsMemoryWhereItIsToldToAndGivesItBackThere) {
+  CountingMemory memory;
+  {
+    StagingBuffer buffer(&memory);
+    EXPECT_EQ(memory.held(), 0u);
+    EXPECT_TRUE(buffer.Grow(100));
+    EXPECT_TRUE(buffer.Grow(1000));
+    EXPECT_EQ(memory.held(), 1u) << "what it grew out of is back";
+    EXPECT_EQ(memory.largest(), 1024u);
+    StagingBuffer moved = std::move(buffer);
+    EXPECT_NE(moved.data(), nullptr);
+    EXPECT_EQ(memory.held(), 1u);
+  }
+  EXPECT_EQ(memory.held(), 0u);
+}
+
+TEST(StagingBuffer, GoesWithoutWhereThereIsNoMemory) {
+  CountingMemory memory;
+  memory.LimitTo(512);
+  StagingBuffer buffer(&memory);
+  EXPECT_TRUE(buffer.Grow(513));
+  EXPECT_EQ(buffer.data(), nullptr);
+  EXPECT_TRUE(buffer.Grow(512));
   EXPECT_NE(buffer.data(), nullptr);
 }
 

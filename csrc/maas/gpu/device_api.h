@@ -1,14 +1,13 @@
 /* What the core asks of a device: memory, streams, events, and the two kernels that move tensors.
  *
- * Plain C, so that an extension built by another compiler, or Python through ctypes, can fill it. Every function
- * returns 0, or a code that message() explains; a device that failed for good (MAAS_DEVICE_LOST) fails every
- * later call. What fails may have been caused by an earlier call that only began something.
+ * Plain C, so that an extension built by another compiler, or Python through ctypes, can fill it. Every
+ * function returns 0, or a code that message() explains; a device that failed for good (MAAS_DEVICE_LOST)
+ * fails every later call. What fails may have been caused by an earlier call that only began something.
  *
  * Threads: every function may be called from any thread; what it names by a handle, from one at a time. None
  * blocks but synchronize(), allocation, and freeing. The table outlives everything made through it.
  */
-#ifndef MAAS_GPU_DEVICE_API_H_
-#define MAAS_GPU_DEVICE_API_H_
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -81,8 +80,8 @@ typedef struct MaasDeviceApi {
   int (*download)(int32_t device, MaasStreamHandle stream, void* pinned, const void* from, size_t bytes);
   int (*copy)(int32_t device, MaasStreamHandle stream, void* to, const void* from, size_t bytes);
   int (*clear)(int32_t device, MaasStreamHandle stream, void* to, size_t bytes);
-  /* Moves `count` segments, as maas/gpu/segment_math.h says, from memory at `from` to memory at `to`. `segments`
-   * and `params` lie on the device; `tiles` is the number of tiles of the last segment's end
+  /* Moves `count` segments, as maas/gpu/segment_math.h says, from memory at `from` to memory at `to`.
+   * `segments` and `params` lie on the device; `tiles` is the number of tiles of the last segment's end
    * (MaasSegment::tiles_before and its own). */
   int (*move)(int32_t device, MaasStreamHandle stream, const struct MaasSegment* segments, uint32_t count,
               uint32_t tiles, const void* params, const void* from, void* to);
@@ -91,5 +90,3 @@ typedef struct MaasDeviceApi {
 #ifdef __cplusplus
 } /* extern "C" */
 #endif
-
-#endif /* MAAS_GPU_DEVICE_API_H_ */

@@ -1,11 +1,10 @@
 /* One box of elements that a kernel moves: where it lies, where it goes, what happens to each element.
  *
- * Plain data, made on the host by segment_plan.h, uploaded with the bytes it speaks of, read by the kernels. The
- * layout is part of the device's table (device_api.h) and the same for every compiler. Offsets count bytes from
- * the memory that the kernel is given; strides count elements.
+ * Plain data, made on the host by segment_plan.h, uploaded with the bytes it speaks of, read by the kernels.
+ * The layout is part of the device's table (device_api.h) and the same for every compiler. Offsets count
+ * bytes from the memory that the kernel is given; strides count elements.
  */
-#ifndef MAAS_GPU_SEGMENT_H_
-#define MAAS_GPU_SEGMENT_H_
+#pragma once
 
 #include <stdint.h>
 
@@ -33,20 +32,20 @@ typedef struct MaasSegmentLoop {
   int64_t dst_stride;
 } MaasSegmentLoop;
 
-/* The box is `run` elements that follow one another in both tensors, repeated by `loop_count` nested loops, the
- * first of which is the innermost. */
+/* The box is `run` elements that follow one another in both tensors, repeated by `loop_count` nested loops,
+ * the first of which is the innermost. */
 typedef struct MaasSegment {
   uint64_t src; /* Of the first element. */
   uint64_t dst;
   uint64_t value;        /* MAAS_FILL. */
   uint64_t elements;     /* Of the whole box; below 2^40. Never 0. */
   uint32_t tiles_before; /* Tiles of the segments before it. */
-  uint32_t scales;       /* Bytes from the parameters to the scale of the box's first index of the axis: a float
-                            each; those of the indices that follow it lie behind. */
-  uint32_t zero_points;  /* The same for the zero points: an int32 each. */
-  uint32_t run;          /* Never 0. */
-  uint8_t kind;          /* MaasSegmentKind. */
-  uint8_t from;          /* maas.v1.DataType; COPY and FILL: not looked at. */
+  uint32_t scales; /* Bytes from the parameters to the scale of the box's first index of the axis: a float
+                      each; those of the indices that follow it lie behind. */
+  uint32_t zero_points; /* The same for the zero points: an int32 each. */
+  uint32_t run;         /* Never 0. */
+  uint8_t kind;         /* MaasSegmentKind. */
+  uint8_t from;         /* maas.v1.DataType; COPY and FILL: not looked at. */
   uint8_t to;
   uint8_t size;     /* COPY and FILL: bytes of an element: 1, 2, 4 or 8. */
   uint8_t axis_run; /* Not 0: the run goes along the axis of quantization. */
@@ -61,5 +60,3 @@ typedef struct MaasSegment {
 static_assert(sizeof(MaasSegmentLoop) == 24);
 static_assert(sizeof(MaasSegment) == 152);
 #endif
-
-#endif /* MAAS_GPU_SEGMENT_H_ */
