@@ -23,7 +23,9 @@ ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
 BUILT = Kernels(True, ARCHITECTURES, 13000)
 NEW = Driver(13000, "580.65.06")
 BARE = Facts("0.1.0", "3.12.3", core=Core("avx2", no_cuda="it was not built, for want of nvcc"), runtime=CPU)
-FULL = replace(BARE, core=Core("avx2"), runtime=GPU, kernels=BUILT, driver=NEW, devices=(replace(H200, free_bytes=139 * GIB),))
+FULL = replace(
+    BARE, core=Core("avx2"), runtime=GPU, kernels=BUILT, driver=NEW, devices=(replace(H200, free_bytes=139 * GIB),)
+)
 
 
 def finding(facts: Facts, name: str) -> Finding:
