@@ -46,6 +46,7 @@ Configuration:
     triton_model    what it says beyond our keys (triton_mapping makes it, the load reads it)
     findings        what was wrong or without effect in it (whatever reads another server's configuration)
     declared        inputs and outputs as declared, held against the file's (planning, triton_tensors)
+    instances       its `instances`, and whether anything here runs them (config, loader)
     labels          names of classes, from a text file (loader)
 
 Loading one version; all of it blocks, in a worker thread:
@@ -66,6 +67,7 @@ ONNX Runtime:
 
     onnx_runner     the runner for .onnx files (loader, by its name)
     onnx_options    its session options (onnx_runner)
+    cuda_options    its execution providers on a GPU: options, and whether they came (for a runner on GPUs)
     onnx_tensors    its datatypes and tensors (onnx_runner)
     arena           when its memory is given back after a peak (onnx_runner)
 """

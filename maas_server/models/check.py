@@ -9,6 +9,7 @@ from typing import Literal
 
 from maas_server.errors import LoadError
 from maas_server.models.declared import wire_shapes
+from maas_server.models.instances import count_instances
 from maas_server.models.lifecycle import select_versions
 from maas_server.models.loader import Defaults, load_version
 from maas_server.models.plan import VersionPlan
@@ -108,7 +109,7 @@ def _triton_text(model: ModelSource, triton: TritonModel) -> str:
         f"max_batch_size {triton.max_batch_size}",
         f"{len(triton.inputs) or 'all'} inputs",
         f"{len(triton.outputs) or 'all'} outputs",
-        f"{config.instances} instances",
+        f"{count_instances(config.instances)} instances",
     ]
     reshaped = wire_shapes((*triton.inputs, *triton.outputs))
     parts += [f"{name} reshaped from {list(shape)}" for name, shape in reshaped.items()]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from maas_server.models.instances import Instances, parse_instances
 from maas_server.models.plan import QueuePlan, QueuePolicy
 
 CONFIG_NAME = "maas.yaml"
@@ -213,7 +214,7 @@ class ModelConfig(_Section):
     labels: dict[Annotated[str, Field(pattern=LABEL_PATTERN, max_length=128)], Version] = {}
     output_labels: dict[str, LabelFile] = {}
     batching: BatchingConfig = BatchingConfig()
-    instances: Annotated[int, Field(ge=1, le=64)] = 1
+    instances: Annotated[Instances, BeforeValidator(parse_instances)] = 1
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     default_deadline: Annotated[int, Field(ge=0, le=86_400_000_000), BeforeValidator(_deadline)] = 0
     weight: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)] = 1.0

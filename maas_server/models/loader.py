@@ -23,6 +23,7 @@ from maas_server.models.background import Background, cpu_clock
 from maas_server.models.config import ModelConfig
 from maas_server.models.files import fingerprint_of
 from maas_server.models.inspect import Inspection, inspect
+from maas_server.models.instances import count_instances, require_runner
 from maas_server.models.labels import read_labels
 from maas_server.models.measure import MAX_INFERRED_BATCH, Clock, choose_batch_size, measure_curve
 from maas_server.models.memory import PeakMemory
@@ -113,6 +114,7 @@ def load_version(
         LoadError: it cannot be loaded, or its configuration does not fit it; the message says why.
     """
     config = (defaults or Defaults()).apply(config)
+    require_runner(config.instances)
     runner = (find_runner or make_runner)(config.runner)
     options = RunnerOptions(config.threads or 1, config.runner_options)
     with _loading(runner, quiet) as load:
@@ -267,7 +269,7 @@ def _plan(
         max_queue_rows=batching.max_queue_rows or 1,
         max_queue_delay_us=batching.max_queue_delay_us,
         queue=batching.queue_plan(),
-        instances=config.instances,
+        instances=count_instances(config.instances),
         threads=config.threads or 1,
         default_deadline_us=config.default_deadline,
         weight=config.weight,

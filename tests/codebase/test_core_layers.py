@@ -14,8 +14,8 @@ LAYERS: dict[str, set[str]] = {
     "batching": {"base"},
     "model": {"base", "wire"},
     "pack": {"base", "quant"},
-    "gpu": {"base", "pack", "quant"},
     "exec": {"base", "batching", "model", "pack", "wire"},
+    "gpu": {"base", "batching", "exec", "model", "pack", "quant", "wire"},
     "serving": {"base", "batching", "exec", "model", "wire"},
     # The compiled front: HTTP/2 knows no gRPC, and gRPC no tensor.
     "net": {"base"},

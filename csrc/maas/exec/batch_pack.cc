@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "maas/pack/block.h"
 #include "maas/pack/pack_plan.h"
 
 namespace maas {
@@ -72,7 +71,7 @@ void EncodeLength(DataType type, int64_t length, std::byte (&out)[8]) {
 
 // The mask or the lengths of one slice's rows.
 void FillAuto(const InputSpec& input, const BoundRequest& bound, int64_t rows, int64_t at, const Dims& dims,
-              std::byte* dst) {
+              InputWriter* writer) {
   const size_t size = ElementSize(input.datatype);
   const int64_t length = bound.lengths[static_cast<size_t>(input.pad_group)];
   Box box{dims, Zeros(dims.rank())};
@@ -84,17 +83,34 @@ void FillAuto(const InputSpec& input, const BoundRequest& bound, int64_t rows, i
   std::byte value[8];
   if (input.auto_fill == AutoFill::kLength) {
     EncodeLength(input.datatype, length, value);
-    FillBox(dst, box, extent, value, size);
+    writer->Fill(box, extent, value, size);
     return;
   }
   OneOf(input.datatype, value);
   extent[input.pad_axis] = length;
-  FillBox(dst, box, extent, value, size);
+  writer->Fill(box, extent, value, size);
   box.offset[input.pad_axis] = length;
   extent[input.pad_axis] = dims[input.pad_axis] - length;
   std::memset(value, 0, sizeof(value));
-  FillBox(dst, box, extent, value, size);
+  writer->Fill(box, extent, value, size);
 }
+
+// Into the host's memory.
+class HostWriter final : public InputWriter {
+ public:
+  explicit HostWriter(std::byte* dst) : dst_(dst) {}
+
+  void Move(const BoundInput& sent, const Box& from, const Box& to, const Dims& extent,
+            const Conversion& conversion) override {
+    CopyBox(sent.data.data(), from, dst_, to, extent, conversion);
+  }
+  void Fill(const Box& box, const Dims& extent, const std::byte* value, size_t element_size) override {
+    FillBox(dst_, box, extent, value, element_size);
+  }
+
+ private:
+  std::byte* const dst_;
+};
 
 }  // namespace
 
@@ -105,15 +121,15 @@ bool CanBindDirectly(const InputSpec& spec, const BoundInput& input, std::span<c
   return size > 0 && reinterpret_cast<uintptr_t>(input.data.data()) % size == 0;
 }
 
-void PackInput(const ModelSpec& spec, size_t index, std::span<const Slice> batch, const Dims& dims,
-               std::byte* dst) {
+void LayOutInput(const ModelSpec& spec, size_t index, std::span<const Slice> batch, const Dims& dims,
+                 InputWriter* writer) {
   const InputSpec& input = spec.inputs[index];
   int64_t at = 0;
   for (const Slice& slice : batch) {
     const BoundRequest& bound = EntryOf(slice).bound;
     const BoundInput& tensor = bound.inputs[index];
     if (tensor.absent) {
-      FillAuto(input, bound, slice.rows, at, dims, dst);
+      FillAuto(input, bound, slice.rows, at, dims, writer);
     } else {
       Move move = MoveOf(input, tensor, slice, dims, at);
       Conversion conversion{input.datatype, input.datatype, {}, {}, -1};
@@ -121,17 +137,23 @@ void PackInput(const ModelSpec& spec, size_t index, std::span<const Slice> batch
         conversion = {tensor.wire_type, input.datatype, q->scales, q->zero_points,
                       q->has_axis ? q->axis : -1};
       }
-      CopyBox(tensor.data.data(), move.from, dst, move.to, move.extent, conversion);
+      writer->Move(tensor, move.from, move.to, move.extent, conversion);
       if (input.pad_axis >= 0 && dims[input.pad_axis] > move.extent[input.pad_axis]) {
         move.to.offset[input.pad_axis] = move.extent[input.pad_axis];
         move.extent[input.pad_axis] = dims[input.pad_axis] - move.extent[input.pad_axis];
-        FillBox(dst, move.to, move.extent, input.pad_value.data(), ElementSize(input.datatype));
+        writer->Fill(move.to, move.extent, input.pad_value.data(), ElementSize(input.datatype));
       }
     }
     // All requests of the batch have the same bytes here.
     if (input.batch_axis < 0) return;
     at += slice.rows;
   }
+}
+
+void PackInput(const ModelSpec& spec, size_t index, std::span<const Slice> batch, const Dims& dims,
+               std::byte* dst) {
+  HostWriter writer(dst);
+  LayOutInput(spec, index, batch, dims, &writer);
 }
 
 std::vector<std::string_view> SplitStrings(std::span<const std::byte> data) {

@@ -80,7 +80,8 @@ typedef struct MaasDeviceApi {
   int (*download)(int32_t device, MaasStreamHandle stream, void* pinned, const void* from, size_t bytes);
   int (*copy)(int32_t device, MaasStreamHandle stream, void* to, const void* from, size_t bytes);
   int (*clear)(int32_t device, MaasStreamHandle stream, void* to, size_t bytes);
-  /* Moves `count` segments, as maas/gpu/segment_math.h says, from memory at `from` to memory at `to`.
+  /* Moves `count` segments, as maas/gpu/segment_math.h says, from memory at `from` to memory at `to`. Offsets
+   * may lead from there into other memory of the device, which is one space.
    * `segments` and `params` lie on the device; `tiles` is the number of tiles of the last segment's end
    * (MaasSegment::tiles_before and its own). */
   int (*move)(int32_t device, MaasStreamHandle stream, const struct MaasSegment* segments, uint32_t count,

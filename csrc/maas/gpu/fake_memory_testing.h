@@ -41,16 +41,17 @@ class FakeMemory {
   }
   // Whether all of these bytes are of one piece.
   bool Holds(const void* memory, uint64_t bytes) const {
-    return Holds(static_cast<const std::byte*>(memory), 0, bytes);
-  }
-  // The same of the bytes from `begin` to `end`, counted from somewhere in a piece.
-  bool Holds(const std::byte* base, int64_t begin, uint64_t end) const {
-    auto it = pieces_.upper_bound(base);
+    auto it = pieces_.upper_bound(static_cast<const std::byte*>(memory));
     if (it == pieces_.begin()) return false;
     --it;
-    const int64_t at = base - it->first;
-    const auto size = static_cast<int64_t>(it->second.bytes);
-    return at < size && begin >= -at && end <= static_cast<uint64_t>(size - at);
+    const auto at = static_cast<uint64_t>(static_cast<const std::byte*>(memory) - it->first);
+    return at < it->second.bytes && bytes <= it->second.bytes - at;
+  }
+  // The same of the bytes from `begin` to `end`, counted from anywhere: as on a GPU, all pieces are of one
+  // space.
+  bool Holds(const void* base, int64_t begin, uint64_t end) const {
+    const uintptr_t first = reinterpret_cast<uintptr_t>(base) + static_cast<uintptr_t>(begin);
+    return Holds(reinterpret_cast<const void*>(first), end - static_cast<uint64_t>(begin));
   }
   uint64_t Available() const { return limit_ - used_; }
   size_t pieces() const { return pieces_.size(); }

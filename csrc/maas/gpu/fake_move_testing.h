@@ -34,7 +34,7 @@ struct FakeExtent {
   bool Within(const FakeMemory& memory, const void* base, uint64_t offset, size_t size) const {
     if ((reinterpret_cast<uintptr_t>(base) + offset) % size != 0) return false;
     const auto bytes = static_cast<int64_t>(size);
-    return memory.Holds(static_cast<const std::byte*>(base), static_cast<int64_t>(offset) + lowest * bytes,
+    return memory.Holds(base, static_cast<int64_t>(offset) + lowest * bytes,
                         offset + static_cast<uint64_t>((highest + 1) * bytes));
   }
 };
