@@ -212,7 +212,7 @@ Status BatchTransfer::Reserve(const RunPlan& plan, size_t slices) {
                     AtMostRows(per_slice * rows, static_cast<int64_t>(rows), most) +
                     Aligned(outputs_.segments().size_bytes()) + 2 * kAlignment;
   const size_t down = LargestBytes(plan.outputs, spec_->outputs, plan.rows, most);
-  const Status grown = GrowTo(std::max(up, layout_.bytes), std::max(down, output_bytes_));
+  Status grown = GrowTo(std::max(up, layout_.bytes), std::max(down, output_bytes_));
   if (grown.code() != Code::kResourceExhausted) return grown;
   // What was taken in advance for one may be what another lacks.
   pinned_up_ = {};
