@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.compilers import c_compiler
+
 # A driver that shows one device, to those who only count.
 _DRIVER = "int cuInit(unsigned flags) { return (int)flags; } int cuDeviceGetCount(int* n) { *n = %d; return 0; }"
 
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("there is no C compiler")
+    compiler = c_compiler()
     for devices in (0, 1):
         folder = tmp_path / f"{devices}"
         folder.mkdir()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.compilers import cxx_compiler
 
 WORKING = """#!/bin/sh
 case "$*" in
@@ -36,8 +37,7 @@ def run(command: list[str], root: Path, **variables: str) -> subprocess.Complete
 
 @pytest.fixture
 def toolkit(root: Path) -> list[str]:
-    if shutil.which("c++") is None:
-        pytest.skip("there is no C++ compiler")
+    cxx_compiler()
     return [str(root / "scripts" / "cuda_toolkit.sh"), "75", "80", "90", "120"]
 
 

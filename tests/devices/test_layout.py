@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from maas_server.devices import layout
 from maas_server.devices.layout import (
@@ -20,6 +17,7 @@ from maas_server.devices.layout import (
     MaasSegmentLoop,
     SegmentKind,
 )
+from tests.compilers import c_compiler
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = ROOT / "csrc" / "maas" / "gpu"
@@ -71,9 +69,7 @@ def functions() -> list[tuple[str, list[Any]]]:
 
 
 def test_sizes_and_offsets_are_those_of_the_compiler(tmp_path: Path) -> None:
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("there is no C compiler")
+    compiler = c_compiler()
     expressions, found = [], []
     for structure in STRUCTURES:
         expressions.append(f"sizeof({structure.__name__})")

@@ -30,8 +30,6 @@ def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             return found.gpu().table
         except NotMeasured as why:
             pytest.skip(str(why))
-    if host.compiler() is None:
-        pytest.skip("there is no C++ compiler")
     fake = CallbackTable(host.compile_move(tmp_path_factory.mktemp("host")))
     return Table(fake.address, keep=fake)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
 from pathlib import Path
 
+from tests.compilers import cxx_compiler
 from tests.devices.callback_table import Move
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,17 +43,13 @@ extern "C" void move(const MaasSegment* segments, uint32_t count, uint32_t tiles
 """
 
 
-def compiler() -> str | None:
-    """Return a C++ compiler, if there is one."""
-    return shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-
-
 def compile_move(folder: Path) -> Move:
-    """Compile it in a folder. REQUIRES: compiler()."""
+    """Compile it in a folder; without a compiler the test is skipped."""
+    compiler = cxx_compiler()
     source, library = folder / "move.cc", folder / "libmove.so"
     source.write_text(_SOURCE)
     flags = ["-std=c++20", "-O1", "-fPIC", "-shared", f"-I{ROOT / 'csrc'}"]
-    subprocess.run([compiler() or "c++", *flags, str(source), "-o", str(library)], check=True)
+    subprocess.run([compiler, *flags, str(source), "-o", str(library)], check=True)
     function = ctypes.CDLL(str(library)).move
     address, number = ctypes.c_void_p, ctypes.c_uint32
     function.argtypes, function.restype = (address, number, number, address, address, address), None

@@ -1,4 +1,4 @@
-/* What the core asks of a device: memory, streams, events, and the two kernels that move tensors.
+/* What the core asks of a device: memory, streams, events, and the kernel that moves tensors.
  *
  * Plain C, so that an extension built by another compiler, or Python through ctypes, can fill it. Every
  * function returns 0, or a code that message() explains; a device that failed for good (MAAS_DEVICE_LOST)
