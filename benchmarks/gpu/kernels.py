@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.bench import Bench, alternate, compared, median
 from benchmarks.gpu import found
 from benchmarks.gpu.images import Images
 from benchmarks.gpu.segments import BF16, FP16, FP32, SegmentList
+from benchmarks.gpu.staged import get, put
 from benchmarks.gpu.timing import Stopwatch
 from benchmarks.report import Goal, Result
 from maas_server.devices.table import Device, Stream
@@ -29,21 +29,21 @@ _ALIGNMENT = 256
 
 def pack(bench: Bench) -> Sequence[Result]:
     """Compare dequantizing and packing with a copy within the device, by bytes read and written."""
-    table = found.gpu().table
-    results = []
-    for images in PACKED:
-        with table.device(0) as device:
-            results.append(pack_images(bench, device, images))
-    return results
+    return _each(PACKED, lambda device, images: pack_images(bench, device, images))
 
 
 def upload(bench: Bench) -> Sequence[Result]:
     """Compare int8 images that become a tensor with the same tensor of FP32 uploaded."""
+    return _each(UPLOADED, lambda device, images: upload_images(bench, device, images))
+
+
+def _each(sizes: Sequence[Images], measure: Callable[[Device, Images], Result]) -> list[Result]:
     table = found.gpu().table
     results = []
-    for images in UPLOADED:
+    for images in sizes:
+        # What one has made is freed before the next.
         with table.device(0) as device:
-            results.append(upload_images(bench, device, images))
+            results.append(measure(device, images))
     return results
 
 
@@ -58,7 +58,7 @@ def pack_images(bench: Bench, device: Device, images: Images) -> Result:
     watch = Stopwatch(device)
     pixels = images.pixels().tobytes()
     for index in range(sets):
-        _put(device, watch.stream, pixels, source.address + index * images.values)
+        put(device, watch.stream, pixels, source.address + index * images.values)
     move = _launch(device, watch.stream, batch)
 
     def packed(stream: Stream, repeat: int) -> None:
@@ -71,7 +71,7 @@ def pack_images(bench: Bench, device: Device, images: Images) -> Result:
 
     packed(watch.stream, sets - 1)
     last = tensor.address + (sets - 1) * images.tensor_bytes
-    images.check(_get(device, watch.stream, last, images.tensor_bytes))
+    images.check(get(device, watch.stream, last, images.tensor_bytes))
     repeats = bench.count(500)
     rounds = alternate(
         bench.rounds,
@@ -117,7 +117,7 @@ def upload_images(bench: Bench, device: Device, images: Images) -> Result:
         stream.upload(float_tensor.address, float_staging.address, floats)
 
     quantized(watch.stream, 0)
-    images.check(_get(device, watch.stream, tensor.address, images.tensor_bytes))
+    images.check(get(device, watch.stream, tensor.address, images.tensor_bytes))
     repeats = bench.count(100)
     rounds = alternate(
         bench.rounds,
@@ -142,38 +142,14 @@ def upload_images(bench: Bench, device: Device, images: Images) -> Result:
 def _launch(device: Device, stream: Stream, segments: SegmentList) -> Callable[[Stream, int, int], None]:
     """Put segments on the device, and return what moves them from one address to another."""
     table, params = device.memory(len(segments.table())), device.memory(len(segments.params()))
-    _put(device, stream, segments.table(), table.address)
-    _put(device, stream, segments.params(), params.address)
+    put(device, stream, segments.table(), table.address)
+    put(device, stream, segments.params(), params.address)
     count, tiles = len(segments), segments.tiles
 
     def move(on: Stream, source: int, to: int) -> None:
         on.move(table.address, count, tiles, params.address, source, to)
 
     return move
-
-
-def _put(device: Device, stream: Stream, data: bytes, to: int) -> None:
-    staging = device.pinned(len(data))
-    staging.array()[:] = np.frombuffer(data, np.uint8)
-    stream.upload(to, staging.address, len(data))
-    _finish(device, stream)
-    staging.close()
-
-
-def _get(device: Device, stream: Stream, source: int, size: int) -> npt.NDArray[np.uint8]:
-    staging = device.pinned(size)
-    stream.download(staging.address, source, size)
-    _finish(device, stream)
-    data = staging.array().copy()
-    staging.close()
-    return data
-
-
-def _finish(device: Device, stream: Stream) -> None:
-    done = device.event()
-    stream.record(done)
-    done.synchronize()
-    done.close()
 
 
 def _aligned(size: int) -> int:

@@ -1,55 +1,33 @@
-"""Moves laid-out boxes on a device, and brings bytes there and back."""
+"""Moves laid-out boxes on a device, and holds what comes of it against numpy."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from benchmarks.gpu import staged
+from benchmarks.gpu.staged import Bytes
 from maas_server.devices.table import Device, DeviceMemory, Stream
 from tests.gpu import reference
 from tests.gpu.cases import Layout
-
-Bytes = npt.NDArray[np.uint8]
 
 # What lies at a target before anything is moved there: neither 0 nor all ones.
 UNTOUCHED = 0xA5
 
 
-def put(device: Device, stream: Stream, data: Bytes) -> DeviceMemory:
+def hold(device: Device, stream: Stream, data: Bytes) -> DeviceMemory:
     """Return memory of the device that holds these bytes."""
-    staging, memory = device.pinned(len(data)), device.memory(len(data))
-    staging.array()[:] = data
-    stream.upload(memory.address, staging.address, len(data))
-    finish(device, stream)
-    staging.close()
+    memory = device.memory(len(data))
+    staged.put(device, stream, data, memory.address)
     return memory
-
-
-def get(device: Device, stream: Stream, address: int, size: int) -> Bytes:
-    """Return bytes of the device's memory, after all that was begun on the stream."""
-    staging = device.pinned(size)
-    stream.download(staging.address, address, size)
-    finish(device, stream)
-    data = staging.array().copy()
-    staging.close()
-    return data
-
-
-def finish(device: Device, stream: Stream) -> None:
-    """Wait for all that was begun on a stream."""
-    done = device.event()
-    stream.record(done)
-    done.synchronize()
-    done.close()
 
 
 def moved(device: Device, layout: Layout) -> Bytes:
     """Return the target after one launch."""
     stream = device.stream()
-    source = put(device, stream, layout.source)
-    target = put(device, stream, np.full(layout.target_bytes, UNTOUCHED, np.uint8))
-    segments = put(device, stream, np.frombuffer(layout.segments.table(), np.uint8))
-    params = put(device, stream, np.frombuffer(layout.segments.params(), np.uint8))
+    source = hold(device, stream, layout.source)
+    target = hold(device, stream, np.full(layout.target_bytes, UNTOUCHED, np.uint8))
+    segments = hold(device, stream, np.frombuffer(layout.segments.table(), np.uint8))
+    params = hold(device, stream, np.frombuffer(layout.segments.params(), np.uint8))
     stream.move(
         segments.address,
         len(layout.segments),
@@ -58,7 +36,7 @@ def moved(device: Device, layout: Layout) -> Bytes:
         source.address,
         target.address,
     )
-    return get(device, stream, target.address, target.size)
+    return staged.get(device, stream, target.address, target.size)
 
 
 def expected(layout: Layout) -> Bytes:

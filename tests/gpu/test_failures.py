@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu.segments import Loop, SegmentList
+from benchmarks.gpu.staged import get
 from maas_server.devices.layout import DeviceCode
 from maas_server.devices.table import Device, DeviceError, DeviceMemory, Table
 from tests.gpu.cases import mixed
-from tests.gpu.moving import check, get, put
+from tests.gpu.moving import check, hold
 
 
 def code_of(call: Callable[[], None]) -> DeviceCode:
@@ -54,7 +55,7 @@ def test_memory_is_aligned_and_as_large_as_asked_for(device: Device) -> None:
     stream = device.stream()
     for size in (1, 255, 256, 4097, (3 << 20) + 1):
         data = np.arange(size, dtype=np.uint32).astype(np.uint8)
-        memory, pinned = put(device, stream, data), device.pinned(size)
+        memory, pinned = hold(device, stream, data), device.pinned(size)
         assert memory.address % 256 == 0
         assert pinned.address % 256 == 0
         assert np.array_equal(get(device, stream, memory.address, size), data)
@@ -93,7 +94,7 @@ def test_a_device_that_is_not_there_is_a_fault_of_the_caller(table: Table) -> No
 
 def test_moving_nothing_is_a_fault_of_the_caller_or_does_nothing(device: Device) -> None:
     stream = device.stream()
-    memory = put(device, stream, np.full(4096, 3, np.uint8))
+    memory = hold(device, stream, np.full(4096, 3, np.uint8))
     at = memory.address
     assert code_of(lambda: stream.move(at, 0, 0, at, at, at)) in {DeviceCode.OK, DeviceCode.INVALID}
     assert (get(device, stream, memory.address, 4096) == 3).all()
@@ -112,8 +113,8 @@ def test_offsets_beyond_4_gib_are_reached(table: Table) -> None:
         # Rows that lie 2 GiB apart, the last beyond what 32 bits reach; and one that begins there.
         segments.fill(0, 4, 0x01020304, 16, [Loop(3, 0, 1 << 29)])
         segments.fill(far, 1, 9, 100)
-        table_at = put(device, stream, np.frombuffer(segments.table(), np.uint8)).address
-        params = put(device, stream, np.frombuffer(segments.params(), np.uint8)).address
+        table_at = hold(device, stream, np.frombuffer(segments.table(), np.uint8)).address
+        params = hold(device, stream, np.frombuffer(segments.params(), np.uint8)).address
         stream.move(table_at, len(segments), segments.tiles, params, memory.address, memory.address)
 
         wanted = np.tile(np.array([4, 3, 2, 1], np.uint8), 16)

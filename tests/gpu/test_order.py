@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from benchmarks.gpu.staged import finish, get
 from maas_server.devices.table import Device, Event, Table
 from tests.gpu.cases import mixed
-from tests.gpu.moving import check, finish, get, put
+from tests.gpu.moving import check, hold
 
 SIZE = 8 << 20
 PATIENCE_SECONDS = 30
@@ -72,7 +73,7 @@ def test_an_event_is_ready_only_when_all_before_it_has_come_to_pass(device: Devi
 
 def test_an_event_can_be_recorded_again(device: Device) -> None:
     stream, event = device.stream(), device.event()
-    memory, back = put(device, stream, np.zeros(SIZE, np.uint8)), device.pinned(SIZE)
+    memory, back = hold(device, stream, np.zeros(SIZE, np.uint8)), device.pinned(SIZE)
     for value in range(1, 4):
         staging = device.pinned(SIZE)
         staging.array()[:] = value
@@ -105,7 +106,7 @@ def test_streams_of_every_priority_do_the_same(device: Device) -> None:
     results = []
     for priority in (-5, -1, 0, 1, 5):
         stream = device.stream(priority)
-        memory = put(device, stream, np.arange(SIZE, dtype=np.uint32).astype(np.uint8))
+        memory = hold(device, stream, np.arange(SIZE, dtype=np.uint32).astype(np.uint8))
         results.append(get(device, stream, memory.address, SIZE))
     assert all(np.array_equal(each, results[0]) for each in results)
 

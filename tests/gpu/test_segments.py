@@ -12,6 +12,8 @@ from tests.gpu.moving import check
 ROWS = (((5, 0, 3),), ((6, 16, 0),))
 NEST = ((3, 0, 1), (2, 5, 0), (2, 0, 0), (3, 7, 7))
 EVEN = ((3, 0, 16), (2, 32, 0), (2, 0, 0), (3, 16, 16))
+# Runs of every length, alone and in rows, and nests of loops.
+BOXES = (*((run, loops) for run in RUNS for loops in ((), *ROWS)), (37, NEST), (48, EVEN))
 
 pytestmark = pytest.mark.parametrize("aligned", [False, True], ids=["anywhere", "aligned"])
 
@@ -19,60 +21,40 @@ pytestmark = pytest.mark.parametrize("aligned", [False, True], ids=["anywhere", 
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
 def test_elements_are_copied(device: Device, aligned: bool, size: int) -> None:
     layout = Layout(seed=size, aligned=aligned)
-    for run in RUNS:
-        layout.copy(size, run)
-        for rows in ROWS:
-            layout.copy(size, run, rows)
-    layout.copy(size, 37, NEST)
-    layout.copy(size, 48, EVEN)
+    for run, loops in BOXES:
+        layout.copy(size, run, loops)
     check(device, layout)
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
 def test_elements_are_filled_with_a_value(device: Device, aligned: bool, size: int) -> None:
     layout = Layout(seed=10 + size, aligned=aligned)
-    for run in RUNS:
-        layout.fill(size, run)
-        for rows in ROWS:
-            layout.fill(size, run, rows)
-    layout.fill(size, 37, NEST)
-    layout.fill(size, 48, EVEN)
+    for run, loops in BOXES:
+        layout.fill(size, run, loops)
     check(device, layout)
 
 
 @pytest.mark.parametrize("types", CASTS, ids=named)
 def test_numbers_are_cast(device: Device, aligned: bool, types: tuple[int, int]) -> None:
     layout = Layout(seed=20, aligned=aligned)
-    for run in RUNS:
-        layout.cast(types, run)
-        for rows in ROWS:
-            layout.cast(types, run, rows)
-    layout.cast(types, 37, NEST)
-    layout.cast(types, 48, EVEN)
+    for run, loops in BOXES:
+        layout.cast(types, run, loops)
     check(device, layout)
 
 
 @pytest.mark.parametrize("types", [*DEQUANTIZED, *QUANTIZED], ids=named)
 def test_numbers_are_converted_per_tensor(device: Device, aligned: bool, types: tuple[int, int]) -> None:
     layout = Layout(seed=30, aligned=aligned)
-    for run in RUNS:
-        layout.convert(types, run)
-        for rows in ROWS:
-            layout.convert(types, run, rows)
-    layout.convert(types, 37, NEST)
-    layout.convert(types, 48, EVEN)
+    for run, loops in BOXES:
+        layout.convert(types, run, loops)
     check(device, layout)
 
 
 @pytest.mark.parametrize("types", [*DEQUANTIZED, *QUANTIZED], ids=named)
 def test_numbers_are_converted_along_the_axis_of_the_run(device: Device, aligned: bool, types: tuple[int, int]) -> None:
     layout = Layout(seed=40, aligned=aligned)
-    for run in RUNS:
-        layout.convert(types, run, axis=0)
-        for rows in ROWS:
-            layout.convert(types, run, rows, axis=0)
-    layout.convert(types, 37, NEST, axis=0)
-    layout.convert(types, 48, EVEN, axis=0)
+    for run, loops in BOXES:
+        layout.convert(types, run, loops, axis=0)
     check(device, layout)
 
 
