@@ -4,7 +4,7 @@
 #
 # It needs nvcc, a C++ compiler, and a Python with numpy and pytest (PYTHON names another than the usual ones).
 # GPU=optional: without a GPU, end well. MAAS_ORT_GPU: onnxruntime-gpu for that Python, as an unpacked folder or an
-# archive; that it runs a model on the GPU is checked too.
+# archive; that it runs a model on the GPU is checked too, which takes a Python that has onnx.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import NotMeasured
-from maas_server.devices.table import Table
+from maas_server.devices.table import DeviceError, Table
 
 EXTENSION = "maas_server._cuda"
 # What scripts/build_cuda.sh makes where the package cannot be built: it needs nvcc, and no Python headers.
@@ -40,7 +40,7 @@ def gpu() -> Gpu:
     builds = {_extension: _origin(EXTENSION), _library: LIBRARY}
     ages = {load: path.stat().st_mtime for load, path in builds.items() if path and path.exists()}
     if not ages:
-        raise NotMeasured(f"no GPU part: neither {EXTENSION} nor {LIBRARY.name} was built")
+        raise NotMeasured(f"no GPU part: neither {EXTENSION} nor {LIBRARY.name} was built; `make gpu-check` does")
     found = max(ages, key=ages.__getitem__)()
     if found.table.count() == 0:
         raise NotMeasured("no GPU: the driver is missing or shows no device")
@@ -48,10 +48,11 @@ def gpu() -> Gpu:
 
 
 def description() -> Mapping[str, str]:
-    """Return the GPU that results were measured beside; nothing where there is none."""
+    """Return the GPU that results were measured beside; nothing where there is none, or none that works."""
     try:
         return gpu().describe()
-    except NotMeasured:
+    # What is measured on the CPU needs neither a driver nor a library that fit.
+    except (NotMeasured, DeviceError, RuntimeError, OSError, ImportError):
         return {}
 
 

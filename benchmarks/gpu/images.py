@@ -56,12 +56,12 @@ class Images:
             for _ in range(self.count)
         ]
 
-    def segments(self, offset: int = 0) -> SegmentList:
-        """Return the segments of a batch whose bytes begin at an offset of the source."""
+    def segments(self) -> SegmentList:
+        """Return the segments of a batch."""
         segments = SegmentList()
         image = CHANNELS * PIXELS
         for index, quantization in enumerate(self.quantization()):
-            src, dst = offset + index * image, index * image * ITEM_BYTES[self.to]
+            src, dst = index * image, index * image * ITEM_BYTES[self.to]
             if self.per_axis:
                 loops = [Loop(CHANNELS, PIXELS, PIXELS, axis=True)]
                 segments.convert(src, dst, (INT8, self.to), quantization, PIXELS, loops)

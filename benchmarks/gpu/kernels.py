@@ -92,10 +92,10 @@ def pack_images(bench: Bench, device: Device, images: Images) -> Result:
 
 def upload_images(bench: Bench, device: Device, images: Images) -> Result:
     """Return how fast images in pinned memory become a tensor: segments, parameters and bytes in one copy."""
-    header = _aligned(len(images.segments().table())) + _aligned(len(images.segments().params()))
-    batch = images.segments(offset=header)
+    batch = images.segments()
     table, params = batch.table(), batch.params()
     params_at = _aligned(len(table))
+    header = params_at + _aligned(len(params))
     size = header + images.values
     floats = images.values * 4
     staging, memory = device.pinned(size), device.memory(size)
@@ -111,7 +111,7 @@ def upload_images(bench: Bench, device: Device, images: Images) -> Result:
     def quantized(stream: Stream, _: int) -> None:
         stream.upload(memory.address, staging.address, size)
         at = memory.address
-        stream.move(at, len(batch), batch.tiles, at + params_at, at, tensor.address)
+        stream.move(at, len(batch), batch.tiles, at + params_at, at + header, tensor.address)
 
     def as_floats(stream: Stream, _: int) -> None:
         stream.upload(float_tensor.address, float_staging.address, floats)

@@ -102,6 +102,7 @@ class SegmentList:
         segment.size, segment.value, segment.to = size, value, types[1]
         # A keyword of Python's is a field's name.
         setattr(segment, "from", types[0])
+        assert len(loops) <= len(segment.loops)
         segment.loop_count = len(loops)
         for place, loop in zip(segment.loops, loops, strict=False):
             place.extent, place.axis = loop.extent, int(loop.axis)

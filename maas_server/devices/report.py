@@ -10,6 +10,7 @@ from maas_server.devices.facts import Device, Facts, Runtime
 
 # The first releases of the driver for a CUDA; within it later minor versions run on the same ones.
 _DRIVER_FOR_CUDA = {11: 450, 12: 525, 13: 580}
+_INSTALL_AGAIN = "install maas-server again, for this Python and this machine"
 _CPU_OR_GPU = 'pip install "maas-server[cpu]", or "maas-server[gpu]" for NVIDIA GPUs'
 
 
@@ -42,7 +43,7 @@ def examine(facts: Facts) -> tuple[Finding, ...]:
 def _core(facts: Facts) -> Iterator[Finding]:
     core = facts.core
     if core.failure:
-        remedy = "install maas-server again, for this Python and this machine"
+        remedy = _INSTALL_AGAIN
         yield Finding("core", "problem", f"cannot be imported: {core.failure}", remedy)
         return
     yield Finding("core", "ok", f"compiled, uses {core.simd}")
@@ -142,7 +143,7 @@ def _kernels(facts: Facts) -> Finding:
     name = "CUDA kernels"
     if kernels.failure:
         status: Literal["note", "problem"] = "note" if kernels.present else "problem"
-        remedy = "install maas-server again, for this Python and this machine"
+        remedy = _INSTALL_AGAIN
         if kernels.present:
             remedy = "see the line of the NVIDIA driver"
         return Finding(name, status, f"maas_server._cuda does not work: {kernels.failure}", remedy)
@@ -151,7 +152,7 @@ def _kernels(facts: Facts) -> Finding:
         return Finding(name, "ok", found)
     found = facts.core.no_cuda
     if not found:
-        remedy = "install maas-server again, for this Python and this machine"
+        remedy = _INSTALL_AGAIN
         return Finding(name, "problem", "maas_server._cuda was built, and is gone", remedy)
     if not facts.devices:
         return Finding(name, "ok", found)

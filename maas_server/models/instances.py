@@ -62,13 +62,11 @@ def require_runner(instances: Instances) -> None:
 def _on_gpus(value: object) -> int | Mapping[int, int]:
     if isinstance(value, Mapping):
         devices = {_device(key): _number(count, f"gpu: {key}: ") for key, count in value.items()}
-        different = len(devices) == len(value)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         devices = {_device(each): 1 for each in value}
-        different = len(devices) == len(value)
     else:
         return _number(value, "gpu: ", ", a list of devices, or a mapping of devices to numbers")
-    if not devices or not different:
+    if not devices or len(devices) != len(value):
         raise ValueError("gpu: expected one or more different devices")
     if sum(devices.values()) > MAX_INSTANCES:
         raise ValueError(f"gpu: expected at most {MAX_INSTANCES} instances")

@@ -6,8 +6,8 @@ from typing import Any
 
 from maas_server._stubs.inference import model_config_pb2
 from maas_server.models.findings import Findings
+from maas_server.models.instances import MAX_INSTANCES
 
-_MAX_INSTANCES = 64
 _MAX_THREADS = 1024
 # The numbers of `optimization.graph.level` as Triton's ONNX backend reads them.
 _LEVELS = {-1: "basic", 0: "all", 1: "extended", 2: "none"}
@@ -71,8 +71,8 @@ def _map_instances(message: model_config_pb2.ModelConfig, section: dict[str, Any
             found.note(f"{field}.rate_limiter", "instances run whenever they have requests")
     if groups and not total:
         found.refuse("instance_group", "expected a group that is not passive")
-    elif total > _MAX_INSTANCES:
-        found.refuse("instance_group", f"expected at most {_MAX_INSTANCES} instances, got {total}")
+    elif total > MAX_INSTANCES:
+        found.refuse("instance_group", f"expected at most {MAX_INSTANCES} instances, got {total}")
     elif groups:
         section["instances"] = total
 

@@ -20,7 +20,8 @@ from benchmarks.gpu.segments import BF16, FP16, FP32
 from benchmarks.measure import Scenario, measure
 from benchmarks.report import Circumstances, Goal, NotMeasured, Result
 from benchmarks.scenarios import SCENARIOS
-from maas_server.devices.table import Device, Table
+from maas_server.devices.layout import DeviceCode
+from maas_server.devices.table import Device, DeviceError, Table
 from tests.devices.callback_table import CallbackTable
 from tests.gpu import host, reference
 
@@ -127,6 +128,20 @@ def test_where_there_is_no_device_the_scenarios_say_so(
 ) -> None:
     build(name, 1000, 0, monkeypatch)
     with pytest.raises(NotMeasured, match="no GPU: the driver is missing or shows no device"):
+        kernels.pack(bench)
+
+
+@pytest.mark.parametrize("failure", [DeviceError(DeviceCode.FAILED, "the driver is too old"), OSError("no libcuda")])
+def test_a_gpu_that_does_not_work_stops_its_own_scenarios_and_no_others(
+    unbuilt: None, bench: Bench, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> NoReturn:
+        raise failure
+
+    build("library", 1000, 1, monkeypatch)
+    monkeypatch.setattr(found, "_library", fail)
+    assert found.description() == {}
+    with pytest.raises(type(failure)):
         kernels.pack(bench)
 
 

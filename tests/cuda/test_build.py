@@ -36,8 +36,8 @@ def run(command: list[str], root: Path, **variables: str) -> subprocess.Complete
 
 
 @pytest.fixture
-def toolkit(root: Path) -> list[str]:
-    cxx_compiler()
+def toolkit(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("CXX", cxx_compiler())
     return [str(root / "scripts" / "cuda_toolkit.sh"), "75", "80", "90", "120"]
 
 
@@ -98,7 +98,7 @@ def test_an_nvcc_that_does_not_work_says_why_in_words_that_a_macro_can_hold(
 def test_only_who_insists_fails_where_nvcc_does_not_work(
     wish: str, code: int, text: str, toolkit: list[str], root: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("grpc_tools", reason="setup.py needs what builds the package")
+    pytest.importorskip("grpc_tools", reason="setup.py needs what builds the package: pip install grpcio-tools")
     broken = nvcc(tmp_path, BROKEN)
     command = [sys.executable, "setup.py", "--quiet", "--name"]
     asked = run(command, root, MAAS_CUDA=wish, MAAS_BUILD_FRONT="off", CUDACXX=str(broken))
