@@ -117,6 +117,9 @@ class CallbackTable:
     def _release(self, device: int, memory: int) -> DeviceCode | None:
         if memory not in self._buffers:
             return DeviceCode.INVALID
+        # As on a device, which does what was begun before it gives memory up.
+        for queue in self._queues.values():
+            queue.run()
         self._used -= self._buffers.pop(memory)[1]
         return None
 
